@@ -1,0 +1,18 @@
+// Run through `npm test` and `npm run ok`, which start Node with --experimental-vm-modules.
+export default {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  testMatch: ['<rootDir>/test/**/*.test.ts'],
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: { parser: { syntax: 'typescript' }, target: 'es2024' },
+        module: { type: 'es6' },
+      },
+    ],
+  },
+  maxWorkers: '100%',
+  testTimeout: 20_000,
+  reporters: [['default', { summaryThreshold: 0 }], '<rootDir>/test/reporter/closing-line.ts'],
+};
