@@ -1,0 +1,5 @@
+export * from './agent.ts';
+export * from './client.ts';
+export * from './errors.ts';
+export * from './nodes.ts';
+export * from './volumes.ts';

@@ -1,0 +1,87 @@
+/**
+ * Orders overlapping work on byte ranges, first come first served: a shared holder waits for
+ * earlier overlapping exclusive ones, an exclusive holder for all earlier overlapping ones.
+ * Never starves: a waiter counts as earlier for all who come after it.
+ *
+ * A linear scan: the number of ranges in flight is bounded by the command window (≤ a few
+ * hundred), and in the common case nothing overlaps.
+ */
+import { assert } from '../assert.ts';
+
+export type RangeMode = 'shared' | 'exclusive';
+
+export class HeldRange {
+  readonly startBytes: number;
+  readonly endBytes: number;
+  readonly mode: RangeMode;
+  /** How many earlier holders still stand in the way; used by RangeLock only. */
+  blockers = 0;
+  granted: (() => void) | null;
+  position = -1;
+  readonly waiters: HeldRange[] = [];
+
+  constructor(startBytes: number, endBytes: number, mode: RangeMode, granted: () => void) {
+    this.startBytes = startBytes;
+    this.endBytes = endBytes;
+    this.mode = mode;
+    this.granted = granted;
+  }
+}
+
+export class RangeLock {
+  readonly #held: HeldRange[] = [];
+
+  /** Ranges held or waited for. */
+  get count(): number {
+    return this.#held.length;
+  }
+
+  /**
+   * Calls `granted` as soon as no earlier overlapping holder is in the way: at once, within this
+   * call, when there is none. The returned handle must be released exactly once, after `granted`.
+   */
+  acquire(
+    mode: RangeMode,
+    offsetBytes: number,
+    lengthBytes: number,
+    granted: () => void,
+  ): HeldRange {
+    const range = new HeldRange(offsetBytes, offsetBytes + lengthBytes, mode, granted);
+    for (const other of this.#held) {
+      if (
+        other.startBytes < range.endBytes &&
+        range.startBytes < other.endBytes &&
+        (mode === 'exclusive' || other.mode === 'exclusive')
+      ) {
+        other.waiters.push(range);
+        range.blockers += 1;
+      }
+    }
+    range.position = this.#held.length;
+    this.#held.push(range);
+    if (range.blockers === 0) {
+      range.granted = null;
+      granted();
+    }
+    return range;
+  }
+
+  release(range: HeldRange): void {
+    assert(range.position >= 0 && range.granted === null, 'a range is released once, when held');
+    const last = this.#held.pop();
+    assert(last !== undefined, 'a held range is in the list');
+    if (last !== range) {
+      this.#held[range.position] = last;
+      last.position = range.position;
+    }
+    range.position = -1;
+    for (const waiter of range.waiters) {
+      waiter.blockers -= 1;
+      if (waiter.blockers > 0) continue;
+      const granted = waiter.granted;
+      assert(granted !== null, 'a waiter is granted once');
+      waiter.granted = null;
+      granted();
+    }
+  }
+}
