@@ -1,0 +1,57 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from '@jest/globals';
+
+const bin = fileURLToPath(new URL('../../../bin', import.meta.url));
+
+function run(
+  program: string,
+  args: readonly string[],
+): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(program, [...args], { encoding: 'utf8' });
+}
+
+test('maya names its subcommands', () => {
+  const help = run(join(bin, 'maya'), ['--help']);
+  expect(help.status).toBe(0);
+  for (const name of ['up', 'agent', 'apiserver', 'target', 'replica']) {
+    expect(help.stdout).toContain(`  ${name} `);
+  }
+});
+
+test('maya without a subcommand prints the usage as an error', () => {
+  const result = run(join(bin, 'maya'), []);
+  expect(result.status).toBe(2);
+  expect(result.stdout).toBe('');
+  expect(result.stderr).toContain('Usage: maya');
+});
+
+test('an unknown subcommand is refused with one sentence, also one that objects inherit', () => {
+  for (const name of ['tarjet', 'constructor']) {
+    const result = run(join(bin, 'maya'), [name]);
+    expect(result.status).toBe(2);
+    expect(result.stderr).toBe(
+      `maya: there is no subcommand "${name}"; there are: up, agent, apiserver, target, replica.\n`,
+    );
+  }
+});
+
+test('node24 runs Node 24 or newer and hands its exit status through', () => {
+  const node24 = join(bin, 'node24');
+  const version = run(node24, ['--print', 'process.versions.node']).stdout;
+  expect(Number(version.split('.')[0])).toBeGreaterThanOrEqual(24);
+  expect(run(node24, ['--eval', 'process.exit(7)']).status).toBe(7);
+});
+
+test('a symbolic link to maya works from anywhere', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'maya-link-'));
+  try {
+    symlinkSync(join(bin, 'maya'), join(folder, 'maya'));
+    expect(run(join(folder, 'maya'), ['help']).status).toBe(0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
