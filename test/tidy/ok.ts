@@ -1,0 +1,62 @@
+/**
+ * `npm run ok`: format, lint, types and the fast tests, side by side. A check's output is shown
+ * whole when it ends, so that two checks never mix; the exit status is 0 when all passed.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+type Check = { readonly name: string; readonly arguments: readonly string[] };
+type Outcome = { readonly name: string; readonly status: number; readonly seconds: number };
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const TEST_FOLDERS = ['test/unit', 'test/contract', 'test/sim', 'test/tidy'];
+
+// The slowest first.
+const CHECKS: readonly Check[] = [
+  {
+    name: 'tests',
+    arguments: [
+      '--experimental-vm-modules',
+      '--disable-warning=ExperimentalWarning',
+      'node_modules/jest/bin/jest.js',
+      ...TEST_FOLDERS.filter((folder) => existsSync(`${ROOT}/${folder}`)),
+    ],
+  },
+  {
+    name: 'lint',
+    arguments: ['node_modules/oxlint/bin/oxlint', '--type-aware', '--deny-warnings'],
+  },
+  { name: 'types', arguments: ['node_modules/typescript/bin/tsc', '--pretty'] },
+  { name: 'format', arguments: ['node_modules/@biomejs/biome/bin/biome', 'check', '.'] },
+];
+
+async function run(check: Check): Promise<Outcome> {
+  const startedMs = performance.now();
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const child = spawn(process.execPath, check.arguments, {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => output.push(chunk));
+  child.on('close', (status) => resolve(status ?? 1));
+  const status = await promise;
+  const seconds = (performance.now() - startedMs) / 1000;
+  process.stdout.write(`── ${check.name}\n${Buffer.concat(output).toString().trim()}\n\n`);
+  return { name: check.name, status, seconds };
+}
+
+const startedMs = performance.now();
+const outcomes = await Promise.all(CHECKS.map(run));
+for (const { name, status, seconds } of outcomes) {
+  const verdict = status === 0 ? 'ok    ' : 'FAILED';
+  process.stdout.write(`${verdict} ${name.padEnd(7)} ${seconds.toFixed(1)} s\n`);
+}
+const failedCount = outcomes.filter(({ status }) => status !== 0).length;
+const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+process.stdout.write(
+  failedCount === 0 ? `ok in ${seconds} s\n` : `not ok: ${failedCount} failed\n`,
+);
+process.exitCode = failedCount === 0 ? 0 : 1;
