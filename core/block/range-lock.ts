@@ -1,14 +1,16 @@
 /**
- * Orders overlapping work on byte ranges, first come first served: a shared holder waits for
- * earlier overlapping exclusive ones, an exclusive holder for all earlier overlapping ones.
- * Never starves: a waiter counts as earlier for all who come after it.
+ * Orders overlapping work on byte ranges, first come first served. Holders of the same mode go
+ * together, but for `exclusive`, which goes with nobody; a holder waits for all earlier
+ * overlapping ones that it does not go with. `shared` and `write` are two such groups: where the
+ * order of overlapping writes is kept by something else (a stream), reads need only wait for
+ * writes. Never starves: a waiter counts as earlier for all who come after it.
  *
  * A linear scan: the number of ranges in flight is bounded by the command window (≤ a few
  * hundred), and in the common case nothing overlaps.
  */
 import { assert } from '../assert.ts';
 
-export type RangeMode = 'shared' | 'exclusive';
+export type RangeMode = 'shared' | 'write' | 'exclusive';
 
 export class HeldRange {
   readonly startBytes: number;
@@ -51,7 +53,7 @@ export class RangeLock {
       if (
         other.startBytes < range.endBytes &&
         range.startBytes < other.endBytes &&
-        (mode === 'exclusive' || other.mode === 'exclusive')
+        (mode !== other.mode || mode === 'exclusive')
       ) {
         other.waiters.push(range);
         range.blockers += 1;

@@ -42,13 +42,16 @@ function targetRefusal(
   const starts = next.epoch === current.epoch + 1;
   if (starts) {
     if (current.attachment === null) return 'a target starts only for an attachment';
-    if (next.releasedBy !== null) return 'a starting target has not released';
+    // releasedBy stays: with the members' promises it tells whether anybody wrote since (R11).
     if (gains(current, next)) return 'a starting target admits nobody';
-    return onlyChanges(current, next, ['epoch', 'targetInstance', 'releasedBy', 'replicas']);
+    return onlyChanges(current, next, ['epoch', 'targetInstance', 'replicas']);
   }
   if (next.epoch !== current.epoch) return 'a starting target raises the epoch by one';
   if (current.targetInstance !== instance) return 'another target has the record';
-  if (current.releasedBy !== null) return 'a target that released changes nothing';
+  if (current.releasedBy === instance) return 'a target that released changes nothing';
+  if (next.releasedBy !== current.releasedBy && next.releasedBy !== instance) {
+    return 'a target releases only itself';
+  }
   return onlyChanges(current, next, ['releasedBy', 'replicas', 'snapshots', 'sizeBytes']);
 }
 

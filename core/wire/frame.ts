@@ -118,10 +118,16 @@ export interface PromiseRequest {
   readonly instance: string;
 }
 
-/** The highest promise: epoch 0 and instance '' before the first. */
+/**
+ * The highest promise: epoch 0, instance and ids '' before the first. The boot and mount id are
+ * those under which it was made, stored durably with it: if they differ from the current ones,
+ * the cache that held writes of that epoch is lost (R15).
+ */
 export interface PromiseAnswer {
   readonly epoch: number;
   readonly instance: string;
+  readonly bootId: string;
+  readonly mountId: string;
 }
 
 export type RebuildRequest =
