@@ -38,6 +38,11 @@ export const VOLUME_BYTES_STEP = 4 * KiB;
  * @throws SizeError with one sentence that names the text and what is accepted.
  */
 export function parseVolumeSize(text: string): number {
+  return checkVolumeBytes(parseByteCount(text), text);
+}
+
+/** The same spelling without bounds and rounding, to tell whether a size was rounded. */
+export function parseByteCount(text: string): number {
   const match = /^([0-9]{1,18})(|K|Ki|M|Mi|G|Gi|T|Ti)$/.exec(text);
   const factor = match?.[2] === undefined ? undefined : SUFFIX_BYTES[match[2]];
   if (match?.[1] === undefined || factor === undefined) {
@@ -47,7 +52,7 @@ export function parseVolumeSize(text: string): number {
         'give a whole number with K, M, G or T (powers of 1024), such as 10G',
     );
   }
-  return checkVolumeBytes(Number(match[1]) * factor, text);
+  return Number(match[1]) * factor;
 }
 
 /** Bounds and rounding of a volume's size that is already a number of bytes. */

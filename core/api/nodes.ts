@@ -80,6 +80,8 @@ export const heartbeatAnswerSchema = z.object({
 export const nodeViewSchema = z.object({
   name: z.string(),
   state: z.enum(['online', 'lost']),
+  /** Where its agent answers, as it last said: `unix:/path` or `http://127.0.0.1:PORT`. */
+  agentAddress: z.string(),
   lastSeenAt: z.string(),
   version: z.string(),
   pools: z.array(poolReportSchema),
