@@ -1,0 +1,341 @@
+/** What is due in a state: the second half of the membership machine (see membership.ts). */
+import { assert, unreachable } from '../../core/assert.ts';
+import { inSyncIds, type VolumeRecord, withMemberState } from '../../core/volume/record.ts';
+import { isProposed, newerEvidence, patch, stop } from './membership.ts';
+import type { Break, Effect, MemberView, State, Step } from './state.ts';
+import { bindingIds, isInSync, isKeeper } from './views.ts';
+
+type Breaks = ReadonlySet<Break>;
+
+const CACHES_LOST =
+  'all replicas lost power while writes may not have been flushed: detach and attach anew';
+
+export function advance(state: State, breaks: Breaks): Step {
+  const checked = breaks.has('R5-ignore-copies') ? state : checkEvidence(state);
+  switch (checked.phase.kind) {
+    case 'reading':
+      return whenReading(checked);
+    case 'inspecting':
+      return whenInspecting(checked, breaks);
+    case 'claiming':
+      return whenClaiming(checked, breaks);
+    case 'promising':
+      return whenPromising(checked, breaks);
+    case 'equalising':
+    case 'serving':
+    case 'releasing':
+    case 'cachesLost':
+      return whenOwning(checked, breaks);
+    case 'stopped':
+      return { state: checked, effects: [{ kind: 'stop', why: checked.phase.why }] };
+    default:
+      return unreachable(checked.phase);
+  }
+}
+
+/** R5: evidence that the store is behind a replica stops the target, but only a fresh read counts. */
+function checkEvidence(state: State): State {
+  if (state.record === null || state.storeBusy) return state;
+  const evidence = newerEvidence(state, state.record);
+  if (evidence === null) return state;
+  if (state.doubt === null) return { ...state, doubt: evidence };
+  const detail = `the store was rolled back: ${evidence}; run mayactl admin recover`;
+  return stop(state, { code: 'evidence', detail });
+}
+
+function then(state: State, ...effects: Effect[]): Step {
+  return { state, effects };
+}
+
+function readAgain(state: State, ...effects: Effect[]): Step {
+  if (state.storeBusy) return then(state, ...effects);
+  return then({ ...state, storeBusy: true }, ...effects, { kind: 'readRecord' });
+}
+
+function whenReading(state: State): Step {
+  if (state.record === null) return readAgain(state);
+  const next: State = {
+    ...state,
+    phase: { kind: 'inspecting' },
+    waitingFor: 'replicas to answer',
+  };
+  return then(
+    next,
+    { kind: 'connect', members: state.members.map((member) => member.id) },
+    { kind: 'startStragglers' },
+  );
+}
+
+function inSyncMembers(state: State): readonly MemberView[] {
+  return state.members.filter((member) => isInSync(state, member.id));
+}
+
+/** Claims once every in-sync member said hello, or the stragglers have had their time (R5, R10). */
+function whenInspecting(state: State, breaks: Breaks): Step {
+  if (state.releaseAsked) return halt(state);
+  if (state.doubt !== null) return readAgain(state);
+  const members = inSyncMembers(state);
+  const heard = members.filter((member) => member.link !== 'away');
+  if (heard.length < members.length && (!state.stragglersOver || heard.length === 0)) {
+    return then(state);
+  }
+  return claim(judgeCaches(state), breaks);
+}
+
+/** Stopped before anything was claimed or while nothing was served: nothing to release. */
+function halt(state: State): Step {
+  const why = { code: 'released' } as const;
+  return then(stop(state, why), { kind: 'stop', why });
+}
+
+function claim(state: State, breaks: Breaks): Step {
+  const record = state.record;
+  assert(record !== null, 'a target claims a record that it has read');
+  const next: VolumeRecord = {
+    ...record,
+    epoch: breaks.has('R2-no-epoch') ? record.epoch : record.epoch + 1,
+    generation: record.generation + 1,
+    targetInstance: state.instance,
+  };
+  const claiming: State = { ...state, phase: { kind: 'claiming' }, storeBusy: true };
+  return then({ ...claiming, waitingFor: 'the store to take the new epoch' }, {
+    kind: 'swap',
+    version: state.version,
+    next,
+  });
+}
+
+/**
+ * Before the claim: who lost a cache that mattered (R15), whether the last target left everything
+ * flushed, and whether anybody may still hold a lease (R11).
+ *
+ * A target writes only with promises from every in-sync member. So the instance with the lowest
+ * promise is the last that can have written: a higher one lacks that member's promise.
+ */
+function judgeCaches(state: State): State {
+  const record = state.record;
+  assert(record !== null, 'judged after the record was read');
+  const inSync = inSyncMembers(state);
+  const facts = inSync.flatMap((member) => (member.facts === null ? [] : [member.facts]));
+  const lowest = facts.reduce((low, next) => (next.promiseEpoch < low.promiseEpoch ? next : low));
+  const never = lowest.promiseEpoch === 0;
+  const clean = never || lowest.promiseInstance === record.releasedBy;
+  const gone = (instance: string) =>
+    instance === '' || state.knownDead.includes(instance) || instance === record.releasedBy;
+  const skipLeaseWait =
+    never ||
+    (facts.length === inSync.length &&
+      gone(record.targetInstance ?? '') &&
+      facts.every((fact) => gone(fact.promiseInstance)));
+  const members = state.members.map((member) => ({
+    ...member,
+    lostCache:
+      !clean &&
+      isInSync(state, member.id) &&
+      member.facts !== null &&
+      member.facts.promiseCache !== '' &&
+      member.facts.promiseCache !== member.facts.cache,
+  }));
+  return { ...state, members, clean, skipLeaseWait };
+}
+
+/** The claim's answer was adopted by `hear`, or is unknown: then the record is read again. */
+function whenClaiming(state: State, breaks: Breaks): Step {
+  if (state.storeBusy || state.record === null) return then(state);
+  if (state.record.targetInstance !== state.instance) {
+    // Unknown outcome or a conflict with the agent: the record as read decides.
+    return claim(state, breaks);
+  }
+  const promising: State = { ...state, phase: { kind: 'promising' } };
+  return whenPromising(promising, breaks);
+}
+
+function whenPromising(state: State, breaks: Breaks): Step {
+  const [next, effects] = keepUp(state, breaks);
+  if (next.phase.kind === 'stopped') return then(next, ...effects);
+  if (next.releaseAsked) return halt(next);
+  const members = inSyncMembers(next);
+  const present = members.filter((member) => member.link === 'promised');
+  const complete = present.length === members.length || breaks.has('R10-serve-without-promises');
+  if (!complete) {
+    return then({ ...next, waitingFor: promisesMissing(members) }, ...effects);
+  }
+  if (members.every((member) => member.lostCache)) return allLostCaches(next, effects);
+  const record = next.record;
+  assert(record !== null, 'the record was claimed');
+  const copied = members.every((member) => member.copyGeneration >= record.generation);
+  if (!copied || bindingIds(next).length > members.length) {
+    return then({ ...next, waitingFor: 'replicas to store the record' }, ...effects);
+  }
+  return startEqualising(next, effects, breaks);
+}
+
+function promisesMissing(members: readonly MemberView[]): string {
+  const missing = members.filter((member) => member.link !== 'promised');
+  return `replicas in sync to answer: ${missing.map((member) => member.id).join(', ')}`;
+}
+
+/**
+ * R15: everybody who holds acknowledged writes lost power. Under the attachment that made those
+ * writes the loss must be seen; under a new one the flushed data is what there is.
+ */
+function allLostCaches(state: State, effects: readonly Effect[]): Step {
+  const newest = state.members
+    .flatMap((member) => (member.facts?.copy == null ? [] : [member.facts.copy]))
+    .reduce((high, copy) => (copy.generation > high.generation ? copy : high), {
+      generation: -1,
+      epoch: -1,
+      attachmentToken: null as string | null,
+    });
+  if (newest.attachmentToken === state.attachmentToken) {
+    return then({ ...state, phase: { kind: 'cachesLost' }, waitingFor: CACHES_LOST }, ...effects);
+  }
+  const members = state.members.map((member) => ({ ...member, lostCache: false }));
+  return whenPromising({ ...state, members }, new Set());
+}
+
+function startEqualising(state: State, effects: readonly Effect[], breaks: Breaks): Step {
+  const ids = inSyncMembers(state)
+    .filter((member) => !member.lostCache)
+    .map((member) => member.id);
+  const [source, ...others] = ids;
+  assert(source !== undefined, 'somebody is in sync');
+  if (state.clean || others.length === 0 || breaks.has('R16-no-equalise')) {
+    return then({ ...state, phase: { kind: 'serving' }, waitingFor: '' }, ...effects);
+  }
+  const equalising: State = {
+    ...state,
+    phase: { kind: 'equalising' },
+    waitingFor: 'replicas to be made equal after an unclean stop',
+  };
+  return then(equalising, ...effects, { kind: 'equalise', source, others });
+}
+
+function whenOwning(state: State, breaks: Breaks): Step {
+  const [next, effects] = keepUp(state, breaks);
+  if (next.phase.kind === 'stopped') return then(next, ...effects);
+  const inSync = inSyncMembers(next);
+  if (next.phase.kind === 'serving' && inSync.every((member) => member.lostCache)) {
+    return then({ ...next, phase: { kind: 'cachesLost' }, waitingFor: CACHES_LOST }, ...effects);
+  }
+  const owning = { ...next, waitingFor: reasonToWait(next) };
+  if (!owning.releaseAsked) return then(owning, ...effects);
+  switch (owning.phase.kind) {
+    case 'serving':
+      return then(owning, ...effects, { kind: 'drain' });
+    case 'cachesLost':
+    case 'equalising':
+      return halt(owning);
+    case 'reading':
+    case 'inspecting':
+    case 'claiming':
+    case 'promising':
+    case 'releasing':
+    case 'stopped':
+      return then(owning, ...effects);
+    default:
+      return unreachable(owning.phase);
+  }
+}
+
+function reasonToWait(state: State): string {
+  const missed = inSyncMembers(state).filter((member) => member.missed !== null);
+  if (missed.length > 0) {
+    const names = missed.map((member) => `${member.id} (${member.missed})`).join(', ');
+    return `the removal of ${names}`;
+  }
+  if (state.phase.kind === 'serving') return '';
+  return state.waitingFor;
+}
+
+/** Promises, copies and swaps that are due while the record is ours. */
+function keepUp(state: State, breaks: Breaks): readonly [State, Effect[]] {
+  const effects: Effect[] = [];
+  let next = state;
+  if (next.doubt !== null && !next.storeBusy) {
+    next = { ...next, storeBusy: true };
+    effects.push({ kind: 'readRecord' });
+  }
+  next = missStragglers(next);
+  next = askPromises(next, effects);
+  next = sendCopies(next, effects);
+  next = proposeChange(next, effects, breaks);
+  return [next, effects];
+}
+
+/** R10: in-sync members still away when their time is over, and those without their cache. */
+function missStragglers(state: State): State {
+  if (state.phase.kind !== 'promising') return state;
+  const members = inSyncMembers(state);
+  const intact = members.some((member) => member.link === 'promised' && !member.lostCache);
+  if (!intact) return state;
+  let next = state;
+  for (const member of members) {
+    if (member.missed !== null) continue;
+    if (member.lostCache) next = patch(next, member.id, { missed: 'it lost its cache' });
+    else if (member.link === 'away' && state.stragglersOver) {
+      next = patch(next, member.id, { missed: 'it did not answer at the start' });
+    }
+  }
+  return next;
+}
+
+function askPromises(state: State, effects: Effect[]): State {
+  let next = state;
+  for (const member of inSyncMembers(state)) {
+    if (member.link !== 'inspected' || member.facts === null) continue;
+    assert(state.record !== null, 'promises are asked under a claimed record');
+    next = patch(next, member.id, { link: 'promising' });
+    effects.push({ kind: 'promise', member: member.id, epoch: state.record.epoch });
+  }
+  return next;
+}
+
+/** R5: every in-sync member keeps a durable copy of the committed record. */
+function sendCopies(state: State, effects: Effect[]): State {
+  const record = state.record;
+  assert(record !== null, 'the record was claimed');
+  let next = state;
+  for (const member of inSyncMembers(state)) {
+    if (member.link !== 'promised') continue;
+    if (Math.max(member.copyGeneration, member.copySent) >= record.generation) continue;
+    next = patch(next, member.id, { copySent: record.generation });
+    effects.push({ kind: 'storeCopy', member: member.id, record });
+  }
+  return next;
+}
+
+/** At most one swap at a time; an unknown one is settled by swapping again (R1). */
+function proposeChange(state: State, effects: Effect[], breaks: Breaks): State {
+  const record = state.record;
+  assert(record !== null, 'the record was claimed');
+  if (state.storeBusy) return state;
+  const wanted = wantedRecord(state, record, breaks);
+  if (wanted === record && state.proposals.length === 0) return state;
+  const next = { ...wanted, generation: record.generation + 1 };
+  const proposal = { version: state.version, inSync: inSyncIds(next) };
+  effects.push({ kind: 'swap', version: state.version, next });
+  return { ...state, storeBusy: true, proposals: [...state.proposals, proposal] };
+}
+
+function wantedRecord(state: State, record: VolumeRecord, breaks: Breaks): VolumeRecord {
+  let wanted = record;
+  const keepers = state.members.filter((member) => isKeeper(state, member));
+  const enough = keepers.length > 0 || breaks.has('R17-no-keeper');
+  for (const member of state.members) {
+    const inSync = isInSync(state, member.id);
+    if (inSync && member.missed !== null && enough) {
+      const next = withMemberState(wanted, member.id, 'stale');
+      if (inSyncIds(next).length > 0) wanted = next;
+    }
+    const joins = member.joining === 'ready' && member.missed === null;
+    if (!inSync && joins) wanted = withMemberState(wanted, member.id, 'inSync');
+  }
+  if (state.phase.kind === 'releasing') wanted = { ...wanted, releasedBy: state.instance };
+  return wanted;
+}
+
+/** True while a member that joins may still be dropped without a swap (R3). */
+export function mayDropJoiner(state: State, id: string): boolean {
+  return !isInSync(state, id) && !isProposed(state, id);
+}

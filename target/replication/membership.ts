@@ -1,0 +1,328 @@
+/**
+ * The membership machine: which target may serve, which replicas count (replication R1–R11, R15,
+ * R17, R24). Pure: one event in, the new state and what is to be done out. `on*` functions note
+ * what was heard; `advance` (advance.ts) then decides what is due. Nothing here measures time:
+ * deadlines come in as events.
+ */
+import { unreachable } from '../../core/assert.ts';
+import { inSyncIds, type VolumeRecord } from '../../core/volume/record.ts';
+import { advance } from './advance.ts';
+import type { Break, Event, MemberFacts, MemberView, State, Step, StopReason } from './state.ts';
+import { isInSync, memberOf } from './views.ts';
+
+export interface MembershipOptions {
+  readonly instance: string;
+  readonly attachmentToken: string;
+  readonly knownDead: readonly string[];
+}
+
+export function initialState(options: MembershipOptions): State {
+  return {
+    ...options,
+    phase: { kind: 'reading' },
+    version: 0,
+    record: null,
+    members: [],
+    proposals: [],
+    storeBusy: false,
+    freeing: [],
+    stragglersOver: false,
+    clean: false,
+    skipLeaseWait: false,
+    doubt: null,
+    releaseAsked: false,
+    waitingFor: '',
+  };
+}
+
+const NO_BREAKS: ReadonlySet<Break> = new Set();
+
+/** @param breaks rules to switch off; only the simulator's own tests give any. */
+export function step(state: State, event: Event, breaks: ReadonlySet<Break> = NO_BREAKS): Step {
+  if (state.phase.kind === 'stopped') return { state, effects: [] };
+  const next = advance(hear(state, event, breaks), breaks);
+  const storeAway = event.kind === 'readFailed' || event.kind === 'swapUnknown';
+  if (!storeAway) return next;
+  return { state: next.state, effects: [...next.effects, { kind: 'retryStore' }] };
+}
+
+function hear(state: State, event: Event, breaks: ReadonlySet<Break>): State {
+  switch (event.kind) {
+    case 'start':
+      return state;
+    case 'storeRetry':
+      return { ...state, storeBusy: false };
+    case 'recordRead':
+      return onRecordRead({ ...state, storeBusy: false }, event.version, event.record, breaks);
+    case 'readFailed':
+      return { ...state, waitingFor: `the store: ${event.detail}` };
+    case 'swapCommitted':
+      return onCommitted({ ...state, storeBusy: false }, event.version, event.record, breaks);
+    case 'swapConflict':
+      return onRecordRead({ ...state, storeBusy: false }, event.version, event.record, breaks);
+    case 'swapUnknown':
+      return onSwapUnknown(state, event.detail, breaks);
+    case 'inspected':
+      return onInspected(state, event.member, event.facts, breaks);
+    case 'refused':
+      return onRefused(state, event.member, event);
+    case 'away':
+      return patch(state, event.member, { link: 'away', copySent: 0 });
+    case 'stragglersOver':
+      return { ...state, stragglersOver: true };
+    case 'promised':
+      return patch(state, event.member, { link: 'promised', answeredSince: true });
+    case 'promiseRefused':
+      return onPromiseRefused(state, event.member, event);
+    case 'copyStored':
+      return onCopyStored(state, event.member, event.generation);
+    case 'copyFailed':
+      return patch(state, event.member, { copySent: 0 });
+    case 'equalised':
+      return state.phase.kind === 'equalising' ? { ...state, phase: { kind: 'serving' } } : state;
+    case 'missed':
+      return onMissed(state, event.member, event.detail, event.lostCache);
+    case 'answered':
+      return patch(state, event.member, { answeredSince: true });
+    case 'bound':
+      return patch(state, event.member, { joining: 'bound' });
+    case 'verified':
+      return patch(state, event.member, { joining: 'ready' });
+    case 'joinDropped':
+      return patch(state, event.member, { joining: 'no', answeredSince: false });
+    case 'releaseAsked':
+      return { ...state, releaseAsked: true };
+    case 'drained':
+      return state.releaseAsked ? { ...state, phase: { kind: 'releasing' } } : state;
+    default:
+      return unreachable(event);
+  }
+}
+
+export function patch(state: State, id: string, change: Partial<MemberView>): State {
+  const members = state.members.map((member) =>
+    member.id === id ? { ...member, ...change } : member,
+  );
+  return { ...state, members };
+}
+
+export function stop(state: State, why: StopReason): State {
+  return { ...state, phase: { kind: 'stopped', why } };
+}
+
+function freshMember(id: string): MemberView {
+  return {
+    id,
+    link: 'away',
+    facts: null,
+    lostCache: false,
+    missed: null,
+    answeredSince: false,
+    copyGeneration: 0,
+    copySent: 0,
+    joining: 'no',
+  };
+}
+
+/** The record as the store has it now, by a read or because a swap found another version. */
+function onRecordRead(
+  state: State,
+  version: number,
+  record: VolumeRecord,
+  breaks: ReadonlySet<Break>,
+): State {
+  if (record.attachment?.token !== state.attachmentToken) {
+    const detail =
+      record.attachment === null
+        ? `volume ${record.volumeId} is not attached any more`
+        : `volume ${record.volumeId} is attached anew on node ${record.attachment.node}`;
+    return stop(state, { code: 'attachmentGone', detail });
+  }
+  const owned = record.targetInstance === state.instance;
+  if (wasClaimed(state) && !owned) {
+    return stop(state, supersededBy(record));
+  }
+  if (!owned && state.record !== null && record.epoch > state.record.epoch) {
+    // Of two that start together one loses and exits (R2).
+    return stop(state, supersededBy(record));
+  }
+  return adopt({ ...state, doubt: confirmDoubt(state, record) }, version, record, breaks);
+}
+
+/** A doubt stands only if the record, read again, has not caught up with the evidence (R5). */
+function confirmDoubt(state: State, record: VolumeRecord): string | null {
+  if (state.doubt === null) return null;
+  const seen = newerEvidence(state, record);
+  return seen === null ? null : state.doubt;
+}
+
+/** One sentence when a replica has a newer copy or promise than `record`; else null. */
+export function newerEvidence(state: State, record: VolumeRecord): string | null {
+  const ownEpoch = record.targetInstance === state.instance ? record.epoch : -1;
+  for (const { id, facts } of state.members) {
+    if (facts === null) continue;
+    if (facts.promiseEpoch > record.epoch && facts.promiseEpoch !== ownEpoch) {
+      return (
+        `replica ${id} has promised epoch ${facts.promiseEpoch}, ` +
+        `but the store's record is at epoch ${record.epoch}`
+      );
+    }
+    const copy = facts.copy;
+    if (copy !== null && (copy.epoch > record.epoch || copy.generation > record.generation)) {
+      return (
+        `replica ${id} has a copy of the record at generation ${copy.generation}, ` +
+        `but the store's record is at generation ${record.generation}`
+      );
+    }
+  }
+  return null;
+}
+
+function wasClaimed(state: State): boolean {
+  return state.record !== null && state.record.targetInstance === state.instance;
+}
+
+function supersededBy(record: VolumeRecord): StopReason {
+  return {
+    code: 'superseded',
+    detail: `target ${record.targetInstance ?? '?'} has the record at epoch ${record.epoch}`,
+  };
+}
+
+/** A newer committed record: what it decides is settled, older proposals cannot land any more. */
+function adopt(
+  state: State,
+  version: number,
+  record: VolumeRecord,
+  breaks: ReadonlySet<Break>,
+): State {
+  if (state.record !== null && version < state.version) return state;
+  const before = state.record === null ? [] : inSyncIds(state.record);
+  const after = inSyncIds(record);
+  const removed = before.filter((id) => !after.includes(id));
+  const members = record.replicas.map((replica) => {
+    const known = memberOf(state, replica.id) ?? freshMember(replica.id);
+    const joined = !before.includes(replica.id) && after.includes(replica.id);
+    if (joined) return { ...known, joining: 'no' as const };
+    const gaveUp = known.joining !== 'no' && known.missed !== null && version > state.version;
+    if (gaveUp) return { ...known, joining: 'no' as const, missed: null };
+    if (!removed.includes(replica.id)) return known;
+    return { ...known, missed: null, lostCache: false, copyGeneration: 0, copySent: 0 };
+  });
+  const freeing = breaks.has('R3-free-at-once')
+    ? []
+    : [
+        ...state.freeing.filter(({ id }) => !after.includes(id)),
+        ...removed.map((id) => ({ id, generation: record.generation })),
+      ];
+  const settled = version > state.version || breaks.has('R1-unknown-swap-settles');
+  const proposals = settled ? [] : state.proposals;
+  return settleFreeing({ ...state, version, record, members, freeing, proposals });
+}
+
+function onCommitted(
+  state: State,
+  version: number,
+  record: VolumeRecord,
+  breaks: ReadonlySet<Break>,
+): State {
+  const next = adopt(state, version, record, breaks);
+  if (record.releasedBy === state.instance) return stop(next, { code: 'released' });
+  return next;
+}
+
+function onSwapUnknown(state: State, detail: string, breaks: ReadonlySet<Break>): State {
+  const proposals = breaks.has('R1-unknown-swap-settles') ? [] : state.proposals;
+  return { ...state, proposals, waitingFor: `the store: ${detail}` };
+}
+
+function onInspected(
+  state: State,
+  id: string,
+  facts: MemberFacts,
+  breaks: ReadonlySet<Break>,
+): State {
+  const member = memberOf(state, id);
+  if (member === null) return state;
+  const copyGeneration = Math.max(facts.copy?.generation ?? 0, member.copyGeneration);
+  const mine = facts.promiseInstance === state.instance;
+  const kept = facts.promiseCache === facts.cache || breaks.has('R15-resume-after-reboot');
+  const link = mine && kept ? 'promised' : 'inspected';
+  const heard = patch(state, id, { facts, link, copyGeneration, copySent: 0 });
+  if (!wasClaimed(state) || !isInSync(state, id)) return heard;
+  if (mine && !kept) return onMissed(heard, id, 'it came back without its cache', true);
+  if (!mine && !kept && !state.clean && facts.promiseCache !== '') {
+    return onMissed(heard, id, 'it lost its cache', true);
+  }
+  if (facts.failed) return onMissed(heard, id, 'its medium failed a flush', false);
+  return heard;
+}
+
+function onRefused(
+  state: State,
+  id: string,
+  refusal: { readonly evidence: boolean; readonly detail: string },
+): State {
+  if (refusal.evidence) {
+    return stop(state, { code: 'evidence', detail: `replica ${id}: ${refusal.detail}` });
+  }
+  const away = patch(state, id, { link: 'away', copySent: 0 });
+  if (!isInSync(away, id) || !wasClaimed(state)) return away;
+  return onMissed(away, id, refusal.detail, false);
+}
+
+/** A higher epoch is promised: the record, read again, tells whose (or that it was rolled back). */
+function onPromiseRefused(
+  state: State,
+  id: string,
+  promise: { readonly epoch: number; readonly instance: string },
+): State {
+  const member = memberOf(state, id);
+  if (member === null || member.facts === null) return state;
+  const facts = {
+    ...member.facts,
+    promiseEpoch: promise.epoch,
+    promiseInstance: promise.instance,
+  };
+  const doubt = `replica ${id} has promised epoch ${promise.epoch}`;
+  return { ...patch(state, id, { facts }), doubt: state.doubt ?? doubt };
+}
+
+function onCopyStored(state: State, id: string, generation: number): State {
+  const member = memberOf(state, id);
+  if (member === null) return state;
+  const copyGeneration = Math.max(generation, member.copyGeneration);
+  return settleFreeing(patch(state, id, { copyGeneration }));
+}
+
+/** R3: a removal frees once every remaining member's copy has it durably. */
+function settleFreeing(state: State): State {
+  if (state.freeing.length === 0 || state.record === null) return state;
+  const remaining = state.members.filter((member) => isInSync(state, member.id));
+  const freeing = state.freeing.filter(({ generation }) =>
+    remaining.some((member) => member.copyGeneration < generation),
+  );
+  return { ...state, freeing };
+}
+
+function onMissed(state: State, id: string, detail: string, lostCache: boolean): State {
+  const member = memberOf(state, id);
+  if (member === null) return state;
+  if (member.joining !== 'no' && !isInSync(state, id) && !isProposed(state, id)) {
+    return patch(state, id, { joining: 'no' });
+  }
+  if (member.missed !== null) {
+    return patch(state, id, { lostCache: member.lostCache || lostCache });
+  }
+  // Whoever is to carry on must answer after this (R17).
+  const members = state.members.map((other) =>
+    other.id === id
+      ? { ...other, missed: detail, lostCache: other.lostCache || lostCache }
+      : { ...other, answeredSince: false },
+  );
+  return { ...state, members };
+}
+
+export function isProposed(state: State, id: string): boolean {
+  return state.proposals.some((proposal) => proposal.inSync.includes(id));
+}
