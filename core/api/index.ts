@@ -2,4 +2,5 @@ export * from './agent.ts';
 export * from './client.ts';
 export * from './errors.ts';
 export * from './nodes.ts';
+export * from './options.ts';
 export * from './volumes.ts';

@@ -46,6 +46,11 @@ export interface FileSystemSpace {
   readonly freeBytes: number;
 }
 
+/** Held until `release` or the end of the process, however it ends. */
+export interface FileLock {
+  release(): Promise<void>;
+}
+
 export interface Files {
   open(path: string, mode: OpenMode): Promise<File>;
   /** The whole content. `sizeBytesMax` is a guard: EFBIG above. */
@@ -68,6 +73,11 @@ export interface Files {
   space(path: string): Promise<FileSystemSpace>;
   /** Bytes that the file takes on the medium (st_blocks × 512). */
   allocatedBytes(path: string): Promise<number>;
+  /**
+   * Takes the one lock of this file (made if it is not there), so that two processes never serve
+   * the same folder. EBUSY at once when somebody has it, this process included.
+   */
+  lock(path: string): Promise<FileLock>;
   /** Changes when the file system that holds `path` is mounted anew (R15). */
   mountId(path: string): Promise<string>;
 }

@@ -8,6 +8,7 @@ export type {
   AllocatedRange,
   File,
   FileDone,
+  FileLock,
   FileSystemSpace,
   Files,
   Host,

@@ -19,6 +19,8 @@ export interface Libc {
     whence: number,
     done: (errno: number, positionBytes: number) => void,
   ): void;
+  /** flock(LOCK_EX | LOCK_NB): belongs to the open file, ends when that is closed. */
+  lockNow(descriptor: number): number;
   /** The 64-bit mount id that is never used twice (Linux 6.8), as decimal; null where unknown. */
   uniqueMountId(path: string, done: (id: string | null) => void): void;
 }
@@ -31,6 +33,8 @@ export const SEEK_HOLE = 4;
 const CLOCK_BOOTTIME = 7;
 const AT_FDCWD = -100;
 const EINTR = 4;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 const STATX_MNT_ID_UNIQUE = 0x4000;
 /** struct statx (linux/stat.h): its size, and where stx_mnt_id stands. */
 const STATX_BYTES = 256;
@@ -97,6 +101,7 @@ function bindLibc(koffi: Koffi): Libc {
   const clockGettime = library.func('int clock_gettime(int, void *)');
   const fallocate = library.func('int fallocate(int, int, int64_t, int64_t)');
   const lseek = library.func('int64_t lseek(int, int64_t, int)');
+  const flock = library.func('int flock(int, int)');
   const statx = library.func('int statx(int, const char *, int, unsigned int, void *)');
   const calls = new CallQueue();
   const timespec = Buffer.alloc(16);
@@ -131,6 +136,9 @@ function bindLibc(koffi: Koffi): Libc {
     },
     seek(descriptor, offsetBytes, whence, done) {
       call(lseek, [descriptor, offsetBytes, whence], done);
+    },
+    lockNow(descriptor) {
+      return flock(descriptor, LOCK_EX | LOCK_NB) === 0 ? 0 : koffi.errno();
     },
     uniqueMountId(path, done) {
       const answer = Buffer.alloc(STATX_BYTES);

@@ -1,6 +1,6 @@
 /** Volume options as strings: the same words at every front door (docker -o, CSI, dvdcli). */
-import { type ApiError, apiError } from '../api/errors.ts';
-import { type CreateVolume, REPLICAS_MAX } from '../api/volumes.ts';
+import { type ApiError, apiError } from './errors.ts';
+import { type CreateVolume, REPLICAS_MAX } from './volumes.ts';
 import { messageOf } from '../errors.ts';
 import { parseVolumeSize } from '../units.ts';
 
