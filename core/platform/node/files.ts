@@ -2,14 +2,16 @@ import * as fs from 'node:fs';
 import * as fsp from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { codeOf } from '../../errors.ts';
-import type { File, FileSystemSpace, Files, OpenMode } from '../files.ts';
+import type { File, FileLock, FileSystemSpace, Files, OpenMode } from '../files.ts';
 import { NodeFile } from './file.ts';
-import type { Libc } from './libc.ts';
+import { type Libc, systemError } from './libc.ts';
+import { lockBySocket } from './lock-by-socket.ts';
 import { findMount } from './mount-info.ts';
 
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 const BLOCK_BYTES = 512;
+const EAGAIN = 11;
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR } = fs.constants;
 
 const OPEN_FLAGS: Readonly<Record<OpenMode, number>> = {
@@ -111,6 +113,20 @@ export class NodeFiles implements Files {
     return (await fsp.stat(path)).blocks * BLOCK_BYTES;
   }
 
+  async lock(path: string): Promise<FileLock> {
+    const handle = await fsp.open(path, O_RDWR | O_CREAT, FILE_MODE);
+    try {
+      if (this.#libc === null) return await lockBySocket(handle);
+      const errno = this.#libc.lockNow(handle.fd);
+      if (errno === EAGAIN) throw busy(path);
+      if (errno !== 0) throw systemError('flock', errno);
+      return { release: () => handle.close() };
+    } catch (error) {
+      await handle.close();
+      throw codeOf(error) === 'EADDRINUSE' ? busy(path) : error;
+    }
+  }
+
   /**
    * The kernel's mount ids are handed out again after an unmount; the unique one (Linux 6.8) is
    * not, and is taken where the kernel has it.
@@ -140,4 +156,8 @@ export class NodeFiles implements Files {
     }
     await this.syncFolder(dirname(path));
   }
+}
+
+function busy(path: string): Error {
+  return Object.assign(new Error(`EBUSY: ${path} is locked`), { code: 'EBUSY', path });
 }
