@@ -43,6 +43,7 @@ const API = [
   'core/limits.ts',
   'core/units.ts',
   'core/platform',
+  'core/api/options.ts',
 ];
 
 export const IMPORT_TABLE: readonly ImportRow[] = [
