@@ -15,6 +15,7 @@ export type {
   OpenMode,
 } from './files.ts';
 export type { HttpRequest, HttpResponse, HttpTransport } from './http.ts';
+export { type LogFields, type Logger, type LogLevel, silentLogger } from './logger.ts';
 export type { Address, Connection, ConnectionHandlers, Listener, Network } from './network.ts';
 export type { Random } from './random.ts';
 
