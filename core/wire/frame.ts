@@ -39,7 +39,7 @@ export const Op = {
   barrier: 10,
   /** offset, length ≤ REGION_BYTES → one u32 CRC32C per CHECKSUM_CHUNK_BYTES, LE */
   checksum: 11,
-  /** offset (u64) and payload u64 length → JSON-free list: u64 offset, u64 length pairs, LE */
+  /** offset, payload and answer as in extents.ts */
   extents: 12,
   // 13 snapshot, 14 merge, 15 dirtyMap, 16 missedMap: reserved for what comes next
 } as const;
