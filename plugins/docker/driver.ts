@@ -5,6 +5,7 @@ import {
   apiError,
   badRequestFrom,
   createVolumeSchema,
+  parseVolumeOptions,
 } from '../../core/api/index.ts';
 import { parseVolumeOptions } from '../../core/api/options.ts';
 import { messageOf } from '../../core/errors.ts';

@@ -50,7 +50,7 @@ test('an id that no agent would take is refused', async () => {
   expect(engine.agent.requests).toEqual([]);
 });
 
-test('a mount whose outcome is unknown is undone, since the engine will not unmount it', async () => {
+test('a mount whose outcome is unknown is undone, for the engine will not unmount it', async () => {
   await using engine = await engineWithPlugin();
   const volume = engine.agent.addVolume('data');
   engine.agent.after = ({ path }) => {
@@ -152,7 +152,7 @@ test('closing lets a mount under way have its answer', async () => {
   await expect(engine.call('Plugin.Activate')).rejects.toMatchObject({ code: 'ENOENT' });
 });
 
-test('turns of one key follow each other, also a failed one; another key does not wait', async () => {
+test('turns of one key follow each other, also a failed one; other keys do not wait', async () => {
   const turns = new Turns();
   const order: string[] = [];
   const gate = Promise.withResolvers<void>();
