@@ -5,7 +5,6 @@ import {
   apiError,
   badRequestFrom,
   createVolumeSchema,
-  parseVolumeOptions,
 } from '../../core/api/index.ts';
 import { parseVolumeOptions } from '../../core/api/options.ts';
 import { messageOf } from '../../core/errors.ts';
