@@ -1,0 +1,46 @@
+import type { VolumeView } from '../../core/api/index.ts';
+import { formatBytes } from '../../core/units.ts';
+import { type CliContext, type GlobalOptions, serverOf } from '../context.ts';
+import { failure, usageError } from '../failure.ts';
+import { note, print } from '../output/print.ts';
+import { withProgress } from '../output/progress.ts';
+import { findVolume } from './volume-read.ts';
+
+export interface DeleteOptions extends GlobalOptions {
+  readonly yes?: boolean;
+}
+
+/** Asks first, for there is no way back. A volume that is not there is deleted already. */
+export async function deleteVolume(
+  context: CliContext,
+  name: string,
+  options: DeleteOptions,
+): Promise<void> {
+  const volume = await findVolume(context, name, options);
+  if (volume === null) {
+    note(context, `volume "${name}" does not exist: nothing to delete`);
+    return;
+  }
+  if (options.yes !== true) await confirm(context, volume);
+  const { client } = serverOf(context, options);
+  await withProgress(context, `deleting volume "${name}"`, () =>
+    client.deleteVolume(volume.id, { signal: context.interrupted }),
+  );
+  const data = { deleted: { id: volume.id, name: volume.name } };
+  print(context, options.output, { data, text: () => `volume "${volume.name}" is deleted` });
+}
+
+async function confirm(context: CliContext, volume: VolumeView): Promise<void> {
+  const { name } = volume;
+  if (!context.stdinIsTerminal) {
+    throw usageError(
+      `volume "${name}" was not deleted: nobody is there to confirm it; add --yes to go ahead`,
+    );
+  }
+  const size = formatBytes(volume.sizeBytes);
+  const answer = await context.ask(
+    `Delete volume "${name}" (${size}, ${volume.replicas} replicas) and all its data? [y/N] `,
+  );
+  if (/^\s*y(es)?\s*$/i.test(answer)) return;
+  throw failure(`volume "${name}" was not deleted`);
+}
