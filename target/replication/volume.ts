@@ -1,0 +1,418 @@
+/**
+ * The replicated volume: fans writes out to all members, reads from one, flushes all
+ * (replication R3, R11–R14, R18). Plain code over ports; who is a member is told by `update`.
+ *
+ * A command that has fanned out is carried to all members whatever becomes of its initiator (R12);
+ * its range stays locked against reads until every binding member has answered or is removed.
+ */
+import { assert } from '../../core/assert.ts';
+import {
+  type BlockDevice,
+  type BlockDone,
+  type BlockError,
+  blockError,
+  checkRange,
+  NO_DATA,
+  type ReadDone,
+} from '../../core/block/block-device.ts';
+import { type HeldRange, RangeLock } from '../../core/block/range-lock.ts';
+import { crc32c } from '../../core/crc32c/index.ts';
+import { HOLD_MS, LEASE_MS, TRANSFER_BYTES_MAX, UNMAP_BYTES_MAX } from '../../core/limits.ts';
+import type { Clock, Timer } from '../../core/platform/index.ts';
+import { Op } from '../../core/wire/frame.ts';
+import { FanOut, type FanOutOwner, ReadCommand } from './fan-out.ts';
+import type { DataOp, MemberPort } from './ports.ts';
+
+/** What the coordinator decides; masks have one bit per slot. */
+export interface VolumeView {
+  /** Get every write: in sync, or joining. */
+  readonly fan: number;
+  /** R3: whose answers a state-changing GOOD needs. */
+  readonly binding: number;
+  /** May answer reads. */
+  readonly readable: number;
+  /** The slot to read from if it is readable; -1: any. */
+  readonly preferred: number;
+  readonly reads: boolean;
+  readonly writes: boolean;
+  /** Set: every command fails with it (R15). */
+  readonly failure: BlockError | null;
+}
+
+export interface VolumeDependencies {
+  readonly clock: Clock;
+  readonly port: (slot: number) => MemberPort;
+  /** A member answered a write, flush or repair with an error. */
+  readonly memberFailed: (slot: number, error: BlockError) => void;
+  /** The range may differ between members: make it equal, then call back (R12, R16). */
+  readonly equalise: (offsetBytes: number, lengthBytes: number, done: () => void) => void;
+}
+
+const CLOSED: VolumeView = {
+  fan: 0,
+  binding: 0,
+  readable: 0,
+  preferred: -1,
+  reads: false,
+  writes: false,
+  failure: null,
+};
+
+interface HeldCommand {
+  readonly needs: 'reads' | 'writes';
+  readonly sinceMs: number;
+  readonly start: () => void;
+  readonly fail: (error: BlockError) => void;
+}
+
+const SWEEP_MS = 1_000;
+
+export class ReplicatedVolume implements BlockDevice, FanOutOwner {
+  readonly sizeBytes: number;
+  readonly #dependencies: VolumeDependencies;
+  readonly #lock = new RangeLock();
+  #view: VolumeView = CLOSED;
+  #held: HeldCommand[] = [];
+  /** Fanned out, and not yet settled on every binding member. */
+  readonly #fanOuts: FanOut[] = [];
+  readonly #reads: ReadCommand[] = [];
+  /** By slot: when the last answered ping was sent. */
+  readonly #pingedMs: number[] = [];
+  #sweep: Timer | null = null;
+  #closed = false;
+  #idle: (() => void) | null = null;
+
+  constructor(sizeBytes: number, dependencies: VolumeDependencies) {
+    this.sizeBytes = sizeBytes;
+    this.#dependencies = dependencies;
+  }
+
+  read(offsetBytes: number, lengthBytes: number, done: ReadDone): void {
+    const error = checkRange(this.sizeBytes, offsetBytes, lengthBytes, TRANSFER_BYTES_MAX);
+    const failure = error ?? this.#view.failure;
+    if (failure !== null) {
+      queueMicrotask(() => done(failure, NO_DATA));
+    } else if (this.#view.reads) {
+      this.#startRead(offsetBytes, lengthBytes, done);
+    } else {
+      const start = () => this.#startRead(offsetBytes, lengthBytes, done);
+      this.#hold('reads', start, (busy) => done(busy, NO_DATA));
+    }
+  }
+
+  write(offsetBytes: number, data: Buffer, done: BlockDone): void {
+    const error = checkRange(this.sizeBytes, offsetBytes, data.length, TRANSFER_BYTES_MAX);
+    this.#change(Op.write, { offsetBytes, lengthBytes: data.length }, data, error, done);
+  }
+
+  unmap(offsetBytes: number, lengthBytes: number, done: BlockDone): void {
+    const error = checkRange(this.sizeBytes, offsetBytes, lengthBytes, UNMAP_BYTES_MAX);
+    this.#change(Op.unmap, { offsetBytes, lengthBytes }, null, error, done);
+  }
+
+  flush(done: BlockDone): void {
+    this.#change(Op.flush, { offsetBytes: 0, lengthBytes: 0 }, null, null, done);
+  }
+
+  /** Commands not answered yet, or not settled on every member. */
+  get inFlightCount(): number {
+    return this.#held.length + this.#fanOuts.length + this.#reads.length;
+  }
+
+  /** Takes over a new view; commands that it sets free go on within this call. */
+  update(view: VolumeView): void {
+    this.#view = view;
+    if (this.#closed) return;
+    for (const command of [...this.#fanOuts]) this.#settle(command);
+    for (const command of [...this.#reads]) this.#reconsider(command);
+    if (view.failure !== null) this.#failHeld(view.failure);
+    else if (view.reads || view.writes) this.#startHeld();
+  }
+
+  /** Locks a range against reads and writes: for copies from member to member (R16). */
+  lockRange(offsetBytes: number, lengthBytes: number, granted: () => void): HeldRange {
+    return this.#lock.acquire('exclusive', offsetBytes, lengthBytes, granted);
+  }
+
+  unlockRange(range: HeldRange): void {
+    this.#lock.release(range);
+  }
+
+  /** R11: a ping sent at `sentAtMs` was answered by the member in `slot`. */
+  pinged(slot: number, sentAtMs: number): void {
+    this.#pingedMs[slot] = sentAtMs;
+    for (const command of [...this.#reads]) if (command.data !== null) this.#answerRead(command);
+  }
+
+  /** Calls back once nothing is in flight (at once if so). */
+  whenIdle(idle: () => void): void {
+    this.#idle = idle;
+    this.#checkIdle();
+  }
+
+  /** Drops everything without an answer: the process is about to end, or was fenced. */
+  close(): void {
+    this.#closed = true;
+    this.#sweep?.cancel();
+    this.#sweep = null;
+    this.#held = [];
+    this.#fanOuts.length = 0;
+    this.#reads.length = 0;
+  }
+
+  #change(
+    op: DataOp,
+    range: { offsetBytes: number; lengthBytes: number },
+    data: Buffer | null,
+    error: BlockError | null,
+    done: BlockDone,
+  ): void {
+    const failure = error ?? this.#view.failure;
+    if (failure !== null) {
+      queueMicrotask(() => done(failure));
+    } else if (this.#view.writes) {
+      this.#startChange(op, range, data, done);
+    } else {
+      this.#hold('writes', () => this.#startChange(op, range, data, done), done);
+    }
+  }
+
+  #startChange(
+    op: DataOp,
+    range: { readonly offsetBytes: number; readonly lengthBytes: number },
+    data: Buffer | null,
+    done: BlockDone,
+  ): void {
+    const startedMs = this.#dependencies.clock.nowMs();
+    const command = new FanOut(this, { op, ...range, startedMs }, done);
+    if (op === Op.flush) {
+      this.#fanOut(command, null);
+      return;
+    }
+    command.range = this.#lock.acquire('write', range.offsetBytes, range.lengthBytes, () =>
+      this.#fanOut(command, data),
+    );
+  }
+
+  #fanOut(command: FanOut, data: Buffer | null): void {
+    const fan = this.#view.fan;
+    const payload = data === null ? null : { bytes: data, crc: crc32c(data) };
+    command.waiting = fan;
+    command.position = this.#fanOuts.length;
+    this.#fanOuts.push(command);
+    this.#startSweep();
+    for (let slot = 0, rest = fan; rest !== 0; slot += 1, rest >>>= 1) {
+      if ((rest & 1) === 0) continue;
+      this.#dependencies.port(slot).submit(command.op, command, payload, command, slot);
+    }
+  }
+
+  /** Called by a command when a member has answered. */
+  memberAnswered(command: FanOut, slot: number, error: BlockError | null): void {
+    if (this.#closed) return;
+    if (error !== null && error.code !== 'disconnected') {
+      this.#dependencies.memberFailed(slot, error);
+    }
+    if (command.position >= 0) this.#settle(command);
+  }
+
+  #settle(command: FanOut): void {
+    const binding = this.#view.binding;
+    if (binding === 0 || (command.waiting & binding) !== 0) return;
+    const succeeded = (command.succeeded & binding) !== 0;
+    const failed = (command.failed & binding) !== 0;
+    // Some failed and some did it: who failed is being removed (R17), and then this is called.
+    if (succeeded && failed && command.done !== null) return;
+    this.#forget(this.#fanOuts, command);
+    if (!succeeded || failed) this.#doubt(command);
+    else this.#release(command.range);
+    const { done } = command;
+    command.done = null;
+    done?.(succeeded ? null : (command.error ?? blockError('disconnected', 'no member is left')));
+    this.#checkIdle();
+  }
+
+  /** R12: answered with an error after it had fanned out; its range may differ between members. */
+  #doubt(command: FanOut): void {
+    if (command.range === null) return;
+    const { offsetBytes, lengthBytes } = command;
+    const exclusive = this.#lock.acquire('exclusive', offsetBytes, lengthBytes, () => {
+      this.#dependencies.equalise(offsetBytes, lengthBytes, () => this.#lock.release(exclusive));
+    });
+    this.#release(command.range);
+  }
+
+  #release(range: HeldRange | null): void {
+    if (range !== null) this.#lock.release(range);
+  }
+
+  #startRead(offsetBytes: number, lengthBytes: number, done: ReadDone): void {
+    const startedMs = this.#dependencies.clock.nowMs();
+    const command = new ReadCommand(this, { offsetBytes, lengthBytes, startedMs }, done);
+    command.position = this.#reads.length;
+    this.#reads.push(command);
+    this.#startSweep();
+    command.range = this.#lock.acquire('shared', offsetBytes, lengthBytes, () =>
+      this.#ask(command),
+    );
+  }
+
+  /** R13: one member, the local one first; one that could not read it is not asked again. */
+  #ask(command: ReadCommand): void {
+    const candidates = this.#view.readable & ~command.tried;
+    if (candidates === 0) {
+      if (this.#view.readable === 0) return;
+      this.#finishRead(command, blockError('mediumError', 'no member can read it'), NO_DATA);
+      return;
+    }
+    const { preferred } = this.#view;
+    const local = preferred >= 0 && (candidates & (1 << preferred)) !== 0;
+    const slot = local ? preferred : 31 - Math.clz32(candidates & -candidates);
+    command.asked = slot;
+    this.#dependencies.port(slot).submit(Op.read, command, null, command, slot);
+  }
+
+  /** Called by a read when the member asked has answered. */
+  readAnswered(command: ReadCommand, slot: number, error: BlockError | null, data: Buffer): void {
+    if (this.#closed || command.position < 0) return;
+    if (error === null) {
+      command.data = data;
+      this.#answerRead(command);
+    } else if (error.code === 'disconnected') {
+      this.#reconsider(command);
+    } else {
+      command.tried |= 1 << slot;
+      if (error.code === 'mediumError') command.damaged |= 1 << slot;
+      this.#ask(command);
+    }
+  }
+
+  #reconsider(command: ReadCommand): void {
+    if (command.position < 0) return;
+    if (command.data !== null) {
+      this.#answerRead(command);
+      return;
+    }
+    const granted = command.range !== null && command.range.granted === null;
+    if (!granted) return;
+    if (command.asked >= 0 && (this.#view.readable & (1 << command.asked)) !== 0) return;
+    command.asked = -1;
+    this.#ask(command);
+  }
+
+  /** R11: the answer is made only under the lease. */
+  #answerRead(command: ReadCommand): void {
+    if (!this.#underLease()) return;
+    const data = command.data;
+    assert(data !== null, 'a read is answered with its data');
+    if (command.damaged !== 0) this.#repair(command, data);
+    this.#finishRead(command, null, data);
+  }
+
+  #underLease(): boolean {
+    const nowMs = this.#dependencies.clock.nowMs();
+    const { binding } = this.#view;
+    for (let slot = 0, rest = binding; rest !== 0; slot += 1, rest >>>= 1) {
+      if ((rest & 1) === 0) continue;
+      const pingedMs = this.#pingedMs[slot];
+      if (pingedMs === undefined || nowMs - pingedMs >= LEASE_MS) return false;
+    }
+    return binding !== 0;
+  }
+
+  /** R13: what one member could not read is written back to it from another. */
+  #repair(command: ReadCommand, data: Buffer): void {
+    const range = command.range;
+    command.range = null;
+    const payload = { bytes: data, crc: crc32c(data) };
+    let left = 0;
+    const sink = {
+      answered: (slot: number, error: BlockError | null) => {
+        if (error !== null) this.#dependencies.memberFailed(slot, error);
+        left -= 1;
+        if (left === 0 && !this.#closed) this.#release(range);
+      },
+    };
+    for (let slot = 0, rest = command.damaged; rest !== 0; slot += 1, rest >>>= 1) {
+      if ((rest & 1) === 0) continue;
+      left += 1;
+      const where = { offsetBytes: command.offsetBytes, lengthBytes: data.length };
+      this.#dependencies.port(slot).submit(Op.write, where, payload, sink, slot);
+    }
+  }
+
+  #finishRead(command: ReadCommand, error: BlockError | null, data: Buffer): void {
+    this.#forget(this.#reads, command);
+    this.#release(command.range);
+    const { done } = command;
+    command.done = null;
+    done?.(error, data);
+    this.#checkIdle();
+  }
+
+  #forget<Command extends { position: number }>(list: Command[], command: Command): void {
+    const last = list.pop();
+    assert(last !== undefined && command.position >= 0, 'a command in flight is in its list');
+    if (last !== command) {
+      list[command.position] = last;
+      last.position = command.position;
+    }
+    command.position = -1;
+  }
+
+  #hold(needs: HeldCommand['needs'], start: () => void, fail: (error: BlockError) => void): void {
+    const sinceMs = this.#dependencies.clock.nowMs();
+    this.#held.push({ needs, sinceMs, start, fail });
+    this.#startSweep();
+  }
+
+  #startHeld(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const command of held) {
+      if (this.#view[command.needs]) command.start();
+      else this.#held.push(command);
+    }
+  }
+
+  #failHeld(error: BlockError): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const command of held) command.fail(error);
+  }
+
+  #startSweep(): void {
+    if (this.#sweep !== null || this.#closed) return;
+    this.#sweep = this.#dependencies.clock.timer(SWEEP_MS, () => this.#sweepOverdue());
+  }
+
+  /** R18: what could not be done in time is answered BUSY; what has fanned out goes on. */
+  #sweepOverdue(): void {
+    this.#sweep = null;
+    const limitMs = this.#dependencies.clock.nowMs() - HOLD_MS;
+    const busy = blockError('busy', 'the volume waits for its replicas or for the store');
+    const held = this.#held;
+    this.#held = held.filter((command) => command.sinceMs > limitMs);
+    for (const command of held) if (command.sinceMs <= limitMs) command.fail(busy);
+    for (const command of [...this.#fanOuts]) {
+      if (command.startedMs > limitMs || command.done === null) continue;
+      const { done } = command;
+      command.done = null;
+      done(busy);
+    }
+    for (const command of [...this.#reads]) {
+      if (command.startedMs > limitMs || command.done === null) continue;
+      const { done } = command;
+      command.done = null;
+      done(busy, NO_DATA);
+    }
+    if (this.inFlightCount > 0) this.#startSweep();
+  }
+
+  #checkIdle(): void {
+    if (this.#idle === null || this.inFlightCount > 0) return;
+    const idle = this.#idle;
+    this.#idle = null;
+    idle();
+  }
+}
