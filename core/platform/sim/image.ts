@@ -1,0 +1,132 @@
+import type { AllocatedRange } from '../files.ts';
+
+/** Bytes of a page: what is allocated, cached and written back as a unit. */
+export const PAGE_BYTES = 4096;
+
+export type ContentChange =
+  | { readonly kind: 'write'; readonly offsetBytes: number; readonly data: Buffer }
+  | { readonly kind: 'punch'; readonly offsetBytes: number; readonly lengthBytes: number }
+  | { readonly kind: 'truncate'; readonly sizeBytes: number };
+
+/** The content of a sparse file. */
+export class Image {
+  sizeBytes = 0;
+  readonly #pages = new Map<number, Buffer>();
+
+  get pageCount(): number {
+    return this.#pages.size;
+  }
+
+  clone(): Image {
+    const copy = new Image();
+    copy.sizeBytes = this.sizeBytes;
+    for (const [index, page] of this.#pages) copy.#pages.set(index, Buffer.from(page));
+    return copy;
+  }
+
+  /** @returns bytes read: less than the buffer has at the end of the file. */
+  read(buffer: Buffer, offsetBytes: number): number {
+    const readBytes = Math.max(0, Math.min(buffer.length, this.sizeBytes - offsetBytes));
+    let done = 0;
+    while (done < readBytes) {
+      const at = offsetBytes + done;
+      const inPage = at % PAGE_BYTES;
+      const length = Math.min(PAGE_BYTES - inPage, readBytes - done);
+      const page = this.#pages.get(Math.floor(at / PAGE_BYTES));
+      if (page === undefined) buffer.fill(0, done, done + length);
+      else page.copy(buffer, done, inPage, inPage + length);
+      done += length;
+    }
+    return readBytes;
+  }
+
+  apply(change: ContentChange): void {
+    switch (change.kind) {
+      case 'write':
+        this.write(change.offsetBytes, change.data);
+        return;
+      case 'punch':
+        this.#punch(change.offsetBytes, change.lengthBytes);
+        return;
+      case 'truncate':
+        this.#punch(change.sizeBytes, Math.max(0, this.sizeBytes - change.sizeBytes));
+        this.sizeBytes = change.sizeBytes;
+    }
+  }
+
+  write(offsetBytes: number, data: Buffer): void {
+    let done = 0;
+    while (done < data.length) {
+      const at = offsetBytes + done;
+      const inPage = at % PAGE_BYTES;
+      const length = Math.min(PAGE_BYTES - inPage, data.length - done);
+      const index = Math.floor(at / PAGE_BYTES);
+      let page = this.#pages.get(index);
+      if (page === undefined) {
+        page = Buffer.alloc(PAGE_BYTES);
+        this.#pages.set(index, page);
+      }
+      data.copy(page, inPage, done, done + length);
+      done += length;
+    }
+    this.sizeBytes = Math.max(this.sizeBytes, offsetBytes + data.length);
+  }
+
+  /** How many pages a write there would allocate. */
+  missingPages(offsetBytes: number, lengthBytes: number): number {
+    let missing = 0;
+    const end = Math.ceil((offsetBytes + lengthBytes) / PAGE_BYTES);
+    for (let index = Math.floor(offsetBytes / PAGE_BYTES); index < end; index += 1) {
+      if (!this.#pages.has(index)) missing += 1;
+    }
+    return missing;
+  }
+
+  /** What SEEK_DATA and SEEK_HOLE would tell, ascending. */
+  allocatedRanges(range: AllocatedRange, countMax: number): readonly AllocatedRange[] {
+    const endBytes = Math.min(range.offsetBytes + range.lengthBytes, this.sizeBytes);
+    const first = Math.floor(range.offsetBytes / PAGE_BYTES);
+    const last = Math.ceil(endBytes / PAGE_BYTES) - 1;
+    const indexes = [...this.#pages.keys()]
+      .filter((index) => index >= first && index <= last)
+      .toSorted((one, other) => one - other);
+    const ranges: { startBytes: number; stopBytes: number }[] = [];
+    for (const index of indexes) {
+      const startBytes = Math.max(index * PAGE_BYTES, range.offsetBytes);
+      const stopBytes = Math.min((index + 1) * PAGE_BYTES, endBytes);
+      const before = ranges.at(-1);
+      if (before?.stopBytes === startBytes) before.stopBytes = stopBytes;
+      else if (ranges.length === countMax) break;
+      else ranges.push({ startBytes, stopBytes });
+    }
+    return ranges.map(({ startBytes, stopBytes }) => ({
+      offsetBytes: startBytes,
+      lengthBytes: stopBytes - startBytes,
+    }));
+  }
+
+  #punch(offsetBytes: number, lengthBytes: number): void {
+    const endBytes = Math.min(offsetBytes + lengthBytes, this.sizeBytes);
+    if (endBytes <= offsetBytes) return;
+    // A range may be a terabyte of nothing: go by whichever is fewer, its pages or the file's.
+    const first = Math.floor(offsetBytes / PAGE_BYTES);
+    const last = Math.ceil(endBytes / PAGE_BYTES) - 1;
+    if (last - first + 1 <= this.#pages.size) {
+      for (let index = first; index <= last; index += 1) {
+        this.#punchPage(index, offsetBytes, endBytes);
+      }
+      return;
+    }
+    for (const index of this.#pages.keys()) {
+      if (index >= first && index <= last) this.#punchPage(index, offsetBytes, endBytes);
+    }
+  }
+
+  #punchPage(index: number, startBytes: number, endBytes: number): void {
+    const from = Math.max(0, startBytes - index * PAGE_BYTES);
+    const to = Math.min(PAGE_BYTES, endBytes - index * PAGE_BYTES);
+    const reachesEnd = endBytes >= this.sizeBytes;
+    if (from === 0 && (to === PAGE_BYTES || reachesEnd)) this.#pages.delete(index);
+    else this.#pages.get(index)?.fill(0, from, to);
+  }
+}
