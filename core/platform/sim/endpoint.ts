@@ -183,7 +183,7 @@ export class SimEndpoint implements Connection {
     this.#peer = server;
     server.#peer = this;
     server.#state = 'open';
-    this.#toMachine(machine, () => this.#established());
+    server.#send({ kind: 'accepted' });
     listener.process.enter(() => {
       if (server.#state === 'closed') return;
       const stillThere = this.#network.listenerAt(key) === listener;
@@ -278,6 +278,9 @@ export class SimEndpoint implements Connection {
 
   #receive(segment: Segment): void {
     switch (segment.kind) {
+      case 'accepted':
+        this.#established();
+        return;
       case 'data':
         this.#received.push(segment.bytes);
         break;

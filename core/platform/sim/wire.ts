@@ -2,6 +2,8 @@ import type { SimMachine } from './machine.ts';
 import type { SimNetwork } from './network.ts';
 
 export type Segment =
+  /** The answer to a connect: the handshake is done. */
+  | { readonly kind: 'accepted' }
   | { readonly kind: 'data'; readonly bytes: Buffer }
   | { readonly kind: 'fin' }
   | { readonly kind: 'reset' };
