@@ -119,15 +119,24 @@ export interface PromiseRequest {
 }
 
 /**
- * The highest promise: epoch 0, instance and ids '' before the first. The boot and mount id are
- * those under which it was made, stored durably with it: if they differ from the current ones,
- * the cache that held writes of that epoch is lost (R15).
+ * A promise with the boot and mount id under which it was made, stored durably with it: if they
+ * differ from the current ones, the cache that held writes of that epoch is lost (R15).
  */
-export interface PromiseAnswer {
+export interface PromiseMade {
   readonly epoch: number;
   readonly instance: string;
   readonly bootId: string;
   readonly mountId: string;
+}
+
+/** The highest promise: epoch 0, instance and ids '' before the first. */
+export interface PromiseAnswer extends PromiseMade {
+  /**
+   * The promise that this one replaced, by another instance; null: there was none. Durable with
+   * it, and unchanged when the same promise is made again: only what was replaced at the very
+   * moment of the promise tells a new target who may have written last.
+   */
+  readonly previous: PromiseMade | null;
 }
 
 export type RebuildRequest =

@@ -12,15 +12,22 @@ import {
   type HelloAnswer,
   type HelloRequest,
   Op,
+  type PromiseAnswer,
   type RebuildAnswer,
   type RebuildRequest,
   Status,
 } from '../../core/wire/frame.ts';
 import { errorOf, promiseOf, rebuildAnswerOf } from './answers.ts';
-import { Link, type LinkOwner, type LinkRefusal, parseJsonObject } from './link.ts';
+import {
+  Link,
+  type LinkOwner,
+  type LinkRefusal,
+  parseJsonObject,
+  parsePromiseAnswer,
+} from './link.ts';
 
 export type PromiseResult =
-  | { readonly kind: 'promised' }
+  | { readonly kind: 'promised'; readonly promise: PromiseAnswer }
   | { readonly kind: 'fenced'; readonly epoch: number; readonly instance: string }
   | { readonly kind: 'failed'; readonly detail: string };
 
@@ -96,9 +103,10 @@ export class ControlChannel implements LinkOwner {
     const failed = { kind: 'failed', detail: 'the connection broke' } as const;
     this.#send(Op.promise, { epoch, instance }, (header, payload) => {
       if (header === null) return done(failed);
-      if (header.status === Status.ok) {
+      const promise = parsePromiseAnswer(parseJsonObject(payload));
+      if (header.status === Status.ok && promise !== null) {
         this.startPings(epoch);
-        return done({ kind: 'promised' });
+        return done({ kind: 'promised', promise });
       }
       if (header.status === Status.fenced) return done({ kind: 'fenced', ...promiseOf(payload) });
       const error = errorOf(this.#place.id, header.status, payload);

@@ -10,6 +10,8 @@ import {
   type HelloAnswer,
   type HelloRequest,
   Op,
+  type PromiseAnswer,
+  type PromiseMade,
   Status,
 } from '../../core/wire/frame.ts';
 import { messageOf } from '../../core/errors.ts';
@@ -157,32 +159,23 @@ export function parseJsonObject(payload: Buffer): Readonly<Record<string, unknow
 function parseHelloAnswer(payload: Buffer): HelloAnswer | null {
   const fields = parseJsonObject(payload);
   if (fields === null || fields['protocol'] !== 1) return null;
-  const { poolId, promise, record, bootId, mountId, failed, allocatedBytes, sizeBytes } = fields;
-  const promised = typeof promise === 'object' && promise !== null ? promise : {};
-  const { epoch, instance, ...made } = promised as Readonly<Record<string, unknown>>;
+  const { poolId, record, bootId, mountId, failed, allocatedBytes, sizeBytes } = fields;
+  const promise = parsePromiseAnswer(fields['promise']);
   if (
+    promise === null ||
     typeof poolId !== 'string' ||
     typeof bootId !== 'string' ||
     typeof mountId !== 'string' ||
     typeof failed !== 'boolean' ||
     typeof allocatedBytes !== 'number' ||
-    typeof sizeBytes !== 'number' ||
-    !Number.isSafeInteger(epoch) ||
-    typeof instance !== 'string' ||
-    typeof made['bootId'] !== 'string' ||
-    typeof made['mountId'] !== 'string'
+    typeof sizeBytes !== 'number'
   ) {
     return null;
   }
   return {
     protocol: 1,
     poolId,
-    promise: {
-      epoch: epoch as number,
-      instance,
-      bootId: made['bootId'],
-      mountId: made['mountId'],
-    },
+    promise,
     record: record ?? null,
     bootId,
     mountId,
@@ -190,4 +183,29 @@ function parseHelloAnswer(payload: Buffer): HelloAnswer | null {
     allocatedBytes,
     sizeBytes,
   };
+}
+
+/** Null when it is not one. */
+export function parsePromiseAnswer(value: unknown): PromiseAnswer | null {
+  const made = parsePromiseMade(value);
+  if (made === null) return null;
+  const before = (value as Readonly<Record<string, unknown>>)['previous'];
+  if (before === null) return { ...made, previous: null };
+  const previous = parsePromiseMade(before);
+  return previous === null ? null : { ...made, previous };
+}
+
+function parsePromiseMade(value: unknown): PromiseMade | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const { epoch, instance, bootId, mountId } = value as Readonly<Record<string, unknown>>;
+  if (
+    typeof epoch !== 'number' ||
+    !Number.isSafeInteger(epoch) ||
+    typeof instance !== 'string' ||
+    typeof bootId !== 'string' ||
+    typeof mountId !== 'string'
+  ) {
+    return null;
+  }
+  return { epoch, instance, bootId, mountId };
 }

@@ -79,7 +79,7 @@ function whenInspecting(state: State, breaks: Breaks): Step {
   if (heard.length < members.length && (!state.stragglersOver || heard.length === 0)) {
     return then(state);
   }
-  return claim(judgeCaches(state), breaks);
+  return claim(state, breaks);
 }
 
 /** Stopped before anything was claimed or while nothing was served: nothing to release. */
@@ -97,7 +97,12 @@ function claim(state: State, breaks: Breaks): Step {
     generation: record.generation + 1,
     targetInstance: state.instance,
   };
-  const claiming: State = { ...state, phase: { kind: 'claiming' }, storeBusy: true };
+  const claiming: State = {
+    ...state,
+    phase: { kind: 'claiming' },
+    storeBusy: true,
+    priorTarget: record.targetInstance,
+  };
   return then({ ...claiming, waitingFor: 'the store to take the new epoch' }, {
     kind: 'swap',
     version: state.version,
@@ -106,36 +111,39 @@ function claim(state: State, breaks: Breaks): Step {
 }
 
 /**
- * Before the claim: who lost a cache that mattered (R15), whether the last target left everything
- * flushed, and whether anybody may still hold a lease (R11).
+ * Who lost a cache that mattered (R15), whether the last target left everything flushed (R16), and
+ * whether anybody may still hold a lease (R11): judged by the promises that ours replaced, for
+ * anything seen before our promise may be out of date.
  *
  * A target writes only with promises from every in-sync member. So the instance with the lowest
- * promise is the last that can have written: a higher one lacks that member's promise.
+ * replaced promise is the last that can have written: a higher one lacked that member's promise.
  */
-function judgeCaches(state: State): State {
-  const record = state.record;
-  assert(record !== null, 'judged after the record was read');
-  const inSync = inSyncMembers(state);
-  const facts = inSync.flatMap((member) => (member.facts === null ? [] : [member.facts]));
-  const lowest = facts.reduce((low, next) => (next.promiseEpoch < low.promiseEpoch ? next : low));
-  const never = lowest.promiseEpoch === 0;
-  const clean = never || lowest.promiseInstance === record.releasedBy;
+function judge(state: State, breaks: Breaks): State {
+  const { record } = state;
+  assert(record !== null, 'judged under a claimed record');
+  const promised = inSyncMembers(state).filter((member) => member.link === 'promised');
+  const replaced = promised.flatMap((member) => (member.facts === null ? [] : [member.facts]));
+  const [first, ...rest] = replaced.map((facts) => facts.previous);
+  if (first === undefined) return state;
+  const lowest = rest.reduce((low, next) => (next.epoch < low.epoch ? next : low), first);
+  const never = lowest.epoch === 0;
+  const clean = never || lowest.instance === record.releasedBy;
   const gone = (instance: string) =>
     instance === '' || state.knownDead.includes(instance) || instance === record.releasedBy;
   const skipLeaseWait =
     never ||
-    (facts.length === inSync.length &&
-      gone(record.targetInstance ?? '') &&
-      facts.every((fact) => gone(fact.promiseInstance)));
-  const members = state.members.map((member) => ({
-    ...member,
-    lostCache:
-      !clean &&
-      isInSync(state, member.id) &&
-      member.facts !== null &&
-      member.facts.promiseCache !== '' &&
-      member.facts.promiseCache !== member.facts.cache,
-  }));
+    (!state.strangersLeft &&
+      gone(state.priorTarget ?? '') &&
+      replaced.every(({ previous }) => gone(previous.instance)));
+  const members = state.members.map((member) => {
+    if (member.missed !== null || member.link !== 'promised' || member.facts === null) {
+      return member;
+    }
+    const { previous, cache } = member.facts;
+    const resumes = breaks.has('R15-resume-after-reboot');
+    const lostCache = !clean && previous.epoch > 0 && previous.cache !== cache && !resumes;
+    return { ...member, lostCache };
+  });
   return { ...state, members, clean, skipLeaseWait };
 }
 
@@ -151,7 +159,7 @@ function whenClaiming(state: State, breaks: Breaks): Step {
 }
 
 function whenPromising(state: State, breaks: Breaks): Step {
-  const [next, effects] = keepUp(state, breaks);
+  const [next, effects] = keepUp(judge(state, breaks), breaks);
   if (next.phase.kind === 'stopped') return then(next, ...effects);
   if (next.releaseAsked) return halt(next);
   const members = inSyncMembers(next);
@@ -191,7 +199,7 @@ function allLostCaches(state: State, effects: readonly Effect[]): Step {
     return then({ ...state, phase: { kind: 'cachesLost' }, waitingFor: CACHES_LOST }, ...effects);
   }
   const members = state.members.map((member) => ({ ...member, lostCache: false }));
-  return whenPromising({ ...state, members }, new Set());
+  return startEqualising({ ...state, members, clean: false }, effects, new Set());
 }
 
 function startEqualising(state: State, effects: readonly Effect[], breaks: Breaks): Step {
@@ -267,6 +275,8 @@ function keepUp(state: State, breaks: Breaks): readonly [State, Effect[]] {
 function missStragglers(state: State): State {
   if (state.phase.kind !== 'promising') return state;
   const members = inSyncMembers(state);
+  const heard = members.every((member) => member.link === 'promised');
+  if (!heard && !state.stragglersOver) return state;
   const intact = members.some((member) => member.link === 'promised' && !member.lostCache);
   if (!intact) return state;
   let next = state;
@@ -275,6 +285,7 @@ function missStragglers(state: State): State {
     if (member.lostCache) next = patch(next, member.id, { missed: 'it lost its cache' });
     else if (member.link === 'away' && state.stragglersOver) {
       next = patch(next, member.id, { missed: 'it did not answer at the start' });
+      next = { ...next, strangersLeft: true };
     }
   }
   return next;

@@ -9,12 +9,20 @@ import { messageOf } from '../../core/errors.ts';
 import { LEASE_WAIT_MS, STRAGGLER_MS } from '../../core/limits.ts';
 import type { Clock, Random } from '../../core/platform/index.ts';
 import { parseRecord, type VolumeRecord } from '../../core/volume/record.ts';
-import type { HelloAnswer } from '../../core/wire/frame.ts';
+import type { HelloAnswer, PromiseAnswer, PromiseMade } from '../../core/wire/frame.ts';
 import { equaliseRange } from './equaliser.ts';
 import { initialState, step } from './membership.ts';
 import type { EventLog, MemberListener, MemberPort, RecordStore, StoredRecord } from './ports.ts';
 import { RebuildDuty } from './rebuild-duty.ts';
-import type { Break, Effect, Event, MemberFacts, State, StopReason } from './state.ts';
+import type {
+  Break,
+  Effect,
+  Event,
+  MemberFacts,
+  PromiseFacts,
+  State,
+  StopReason,
+} from './state.ts';
 import { bindingIds, isInSync, memberOf, readableIds } from './views.ts';
 import { ReplicatedVolume } from './volume.ts';
 import { viewOf } from './volume-view.ts';
@@ -316,7 +324,7 @@ export class Coordinator implements MemberListener {
     this.portOf(id).promise(epoch, this.#options.instance, (result) => {
       switch (result.kind) {
         case 'promised':
-          this.#dispatch({ kind: 'promised', member: id });
+          this.#dispatch({ kind: 'promised', member: id, ...promiseFactsOf(result.promise) });
           break;
         case 'fenced':
           this.fenced(id, result.epoch, result.instance);
@@ -429,15 +437,27 @@ export class Coordinator implements MemberListener {
 }
 
 export function factsOf(hello: HelloAnswer): MemberFacts {
-  const { promise } = hello;
   return {
-    promiseEpoch: promise.epoch,
-    promiseInstance: promise.instance,
-    promiseCache: promise.epoch === 0 ? '' : `${promise.bootId}/${promise.mountId}`,
+    ...promiseFactsOf(hello.promise),
     cache: `${hello.bootId}/${hello.mountId}`,
     copy: copyOf(hello.record),
     failed: hello.failed,
   };
+}
+
+const NO_PROMISE: PromiseFacts = { epoch: 0, instance: '', cache: '' };
+
+function promiseFactsOf(answer: PromiseAnswer): Pick<MemberFacts, 'promise' | 'previous'> {
+  const { previous } = answer;
+  return {
+    promise: factsOfPromise(answer),
+    previous: previous === null ? NO_PROMISE : factsOfPromise(previous),
+  };
+}
+
+function factsOfPromise(made: PromiseMade): PromiseFacts {
+  const { epoch, instance, bootId, mountId } = made;
+  return { epoch, instance, cache: `${bootId}/${mountId}` };
 }
 
 function copyOf(record: unknown): MemberFacts['copy'] {

@@ -7,7 +7,16 @@
 import { unreachable } from '../../core/assert.ts';
 import { inSyncIds, type VolumeRecord } from '../../core/volume/record.ts';
 import { advance } from './advance.ts';
-import type { Break, Event, MemberFacts, MemberView, State, Step, StopReason } from './state.ts';
+import type {
+  Break,
+  Event,
+  MemberFacts,
+  MemberView,
+  PromiseFacts,
+  State,
+  Step,
+  StopReason,
+} from './state.ts';
 import { isInSync, memberOf } from './views.ts';
 
 export interface MembershipOptions {
@@ -29,6 +38,8 @@ export function initialState(options: MembershipOptions): State {
     stragglersOver: false,
     clean: false,
     skipLeaseWait: false,
+    priorTarget: null,
+    strangersLeft: false,
     doubt: null,
     releaseAsked: false,
     waitingFor: '',
@@ -71,7 +82,7 @@ function hear(state: State, event: Event, breaks: ReadonlySet<Break>): State {
     case 'stragglersOver':
       return { ...state, stragglersOver: true };
     case 'promised':
-      return patch(state, event.member, { link: 'promised', answeredSince: true });
+      return onPromised(state, event.member, event);
     case 'promiseRefused':
       return onPromiseRefused(state, event.member, event);
     case 'copyStored':
@@ -161,9 +172,10 @@ export function newerEvidence(state: State, record: VolumeRecord): string | null
   const ownEpoch = record.targetInstance === state.instance ? record.epoch : -1;
   for (const { id, facts } of state.members) {
     if (facts === null) continue;
-    if (facts.promiseEpoch > record.epoch && facts.promiseEpoch !== ownEpoch) {
+    const { epoch } = facts.promise;
+    if (epoch > record.epoch && epoch !== ownEpoch) {
       return (
-        `replica ${id} has promised epoch ${facts.promiseEpoch}, ` +
+        `replica ${id} has promised epoch ${epoch}, ` +
         `but the store's record is at epoch ${record.epoch}`
       );
     }
@@ -245,17 +257,30 @@ function onInspected(
   const member = memberOf(state, id);
   if (member === null) return state;
   const copyGeneration = Math.max(facts.copy?.generation ?? 0, member.copyGeneration);
-  const mine = facts.promiseInstance === state.instance;
-  const kept = facts.promiseCache === facts.cache || breaks.has('R15-resume-after-reboot');
+  const mine = facts.promise.instance === state.instance;
+  const kept = facts.promise.cache === facts.cache || breaks.has('R15-resume-after-reboot');
   const link = mine && kept ? 'promised' : 'inspected';
   const heard = patch(state, id, { facts, link, copyGeneration, copySent: 0 });
   if (!wasClaimed(state) || !isInSync(state, id)) return heard;
   if (mine && !kept) return onMissed(heard, id, 'it came back without its cache', true);
-  if (!mine && !kept && !state.clean && facts.promiseCache !== '') {
-    return onMissed(heard, id, 'it lost its cache', true);
-  }
   if (facts.failed) return onMissed(heard, id, 'its medium failed a flush', false);
   return heard;
+}
+
+function onPromised(
+  state: State,
+  id: string,
+  made: { readonly promise: PromiseFacts; readonly previous: PromiseFacts },
+): State {
+  const member = memberOf(state, id);
+  if (member === null || member.facts === null) return state;
+  const { promise, previous } = made;
+  const facts = { ...member.facts, promise, previous };
+  if (promise.cache !== member.facts.cache) {
+    // It was started again on another kernel between its hello and its promise: ask it anew.
+    return patch(state, id, { link: 'away', facts: { ...facts, cache: promise.cache } });
+  }
+  return patch(state, id, { facts, link: 'promised', answeredSince: true });
 }
 
 function onRefused(
@@ -279,11 +304,8 @@ function onPromiseRefused(
 ): State {
   const member = memberOf(state, id);
   if (member === null || member.facts === null) return state;
-  const facts = {
-    ...member.facts,
-    promiseEpoch: promise.epoch,
-    promiseInstance: promise.instance,
-  };
+  const { epoch, instance } = promise;
+  const facts = { ...member.facts, promise: { ...member.facts.promise, epoch, instance } };
   const doubt = `replica ${id} has promised epoch ${promise.epoch}`;
   return { ...patch(state, id, { facts }), doubt: state.doubt ?? doubt };
 }

@@ -1,7 +1,13 @@
 /** What replication needs of the world: members (target/remote) and the record's store. */
 import type { BlockError } from '../../core/block/block-device.ts';
 import type { VolumeRecord } from '../../core/volume/record.ts';
-import type { HelloAnswer, Op, RebuildAnswer, RebuildRequest } from '../../core/wire/frame.ts';
+import type {
+  HelloAnswer,
+  Op,
+  PromiseAnswer,
+  RebuildAnswer,
+  RebuildRequest,
+} from '../../core/wire/frame.ts';
 
 /** Takes the answer to one request; `tag` is what was given with it. */
 export interface RequestSink {
@@ -31,7 +37,7 @@ export interface SessionKey {
 }
 
 export type PromiseResult =
-  | { readonly kind: 'promised' }
+  | { readonly kind: 'promised'; readonly promise: PromiseAnswer }
   | { readonly kind: 'fenced'; readonly epoch: number; readonly instance: string }
   | { readonly kind: 'failed'; readonly detail: string };
 

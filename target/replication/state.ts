@@ -4,12 +4,21 @@
  */
 import type { VolumeRecord } from '../../core/volume/record.ts';
 
+/** A promise as a replica stored it. */
+export interface PromiseFacts {
+  readonly epoch: number;
+  readonly instance: string;
+  /** Boot and mount under which it was made, as one text. */
+  readonly cache: string;
+}
+
 /** What a replica said of itself in its hello. */
 export interface MemberFacts {
-  readonly promiseEpoch: number;
-  readonly promiseInstance: string;
-  /** Boot and mount under which the promise was made, and the current ones, each as one text. */
-  readonly promiseCache: string;
+  /** Its highest promise; epoch 0: none yet. */
+  readonly promise: PromiseFacts;
+  /** What that promise replaced; epoch 0: none. */
+  readonly previous: PromiseFacts;
+  /** Boot and mount now, as one text. */
   readonly cache: string;
   /** Its durable copy of the record; null: none (or not readable). */
   readonly copy: CopyFacts | null;
@@ -83,9 +92,14 @@ export interface State {
   readonly freeing: readonly { readonly id: string; readonly generation: number }[];
   /** The stragglers of the start have had their time. */
   readonly stragglersOver: boolean;
-  /** Decided when the record was claimed: */
+  /** Everything was flushed when the last target that can have written stopped (R16). */
   readonly clean: boolean;
+  /** No earlier target can still hold a lease (R11). */
   readonly skipLeaseWait: boolean;
+  /** The target in the record before this one claimed it. */
+  readonly priorTarget: string | null;
+  /** A straggler was given up at the start: what it promised is not known. */
+  readonly strangersLeft: boolean;
   /** A replica's copy or promise was newer than the record: the record is read again (R5). */
   readonly doubt: string | null;
   readonly releaseAsked: boolean;
@@ -114,7 +128,12 @@ export type Event =
     }
   | { readonly kind: 'away'; readonly member: string }
   | { readonly kind: 'stragglersOver' }
-  | { readonly kind: 'promised'; readonly member: string }
+  | {
+      readonly kind: 'promised';
+      readonly member: string;
+      readonly promise: PromiseFacts;
+      readonly previous: PromiseFacts;
+    }
   | {
       readonly kind: 'promiseRefused';
       readonly member: string;
