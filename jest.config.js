@@ -12,6 +12,7 @@ export default {
       },
     ],
   },
+  setupFiles: ['<rootDir>/test/fixtures/jest-setup.ts'],
   maxWorkers: '100%',
   testTimeout: 20_000,
   reporters: [['default', { summaryThreshold: 0 }], '<rootDir>/test/reporter/closing-line.ts'],
