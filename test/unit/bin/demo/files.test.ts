@@ -56,6 +56,6 @@ test('the first failed write ends the waiting for more', async () => {
   await mkdir(join(folder.path, 'written/file-00001'), { recursive: true });
   const writer = new Writer(folder.path, new Map());
   await writer.start();
-  await expect(writer.write(2)).rejects.toThrow('writing to the volume failed: EEXIST');
+  await expect(writer.write(2)).rejects.toThrow(/^writing to the volume failed: .*EEXIST/);
   await expect(writer.stop()).rejects.toThrow('EEXIST');
 });
