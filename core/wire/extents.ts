@@ -37,9 +37,10 @@ export function encodeExtents(extents: readonly Extent[]): Buffer {
   return payload;
 }
 
-/** Null: the payload is not an answer (odd length, unsafe numbers, not ascending). */
+/** Null: the payload is not an answer (odd or too long, unsafe numbers, not ascending). */
 export function decodeExtents(payload: Buffer): readonly Extent[] | null {
   if (payload.length % EXTENT_BYTES !== 0) return null;
+  if (payload.length > EXTENTS_MAX * EXTENT_BYTES) return null;
   const extents: Extent[] = [];
   let end = 0;
   for (let at = 0; at < payload.length; at += EXTENT_BYTES) {

@@ -133,8 +133,9 @@ export interface PromiseMade {
 export interface PromiseAnswer extends PromiseMade {
   /**
    * The promise that this one replaced, by another instance; null: there was none. Durable with
-   * it, and unchanged when the same promise is made again: only what was replaced at the very
-   * moment of the promise tells a new target who may have written last.
+   * it: only what was replaced at the very moment of the promise tells a new target who may have
+   * written last. The same promise made again changes nothing of all this, boot and mount id
+   * neither: else a replica that lost its cache would look as if it had kept it.
    */
   readonly previous: PromiseMade | null;
 }
@@ -149,7 +150,10 @@ export type RebuildRequest =
       readonly source: { readonly address: string; readonly replicaId: string };
     }
   | { readonly action: 'status'; readonly rebuildId: string }
-  /** fdatasync of data, index and maps; the new folder becomes the current one, durably. */
+  /**
+   * fdatasync of data, index and maps; the new folder becomes the current one, durably; then the
+   * promise is stored again with the current boot and mount id, under which all it has was written.
+   */
   | { readonly action: 'commit'; readonly rebuildId: string }
   /** The record names this member in sync: the stale folder may go. */
   | { readonly action: 'finish'; readonly rebuildId: string }

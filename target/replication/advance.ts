@@ -294,7 +294,7 @@ function missStragglers(state: State): State {
 function askPromises(state: State, effects: Effect[]): State {
   let next = state;
   for (const member of inSyncMembers(state)) {
-    if (member.link !== 'inspected' || member.facts === null) continue;
+    if (member.link !== 'inspected' || member.facts === null || member.lostCache) continue;
     assert(state.record !== null, 'promises are asked under a claimed record');
     next = patch(next, member.id, { link: 'promising' });
     effects.push({ kind: 'promise', member: member.id, epoch: state.record.epoch });

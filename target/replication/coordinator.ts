@@ -23,7 +23,7 @@ import type {
   State,
   StopReason,
 } from './state.ts';
-import { bindingIds, isInSync, memberOf, readableIds } from './views.ts';
+import { bindingIds, equalisableIds, isInSync, memberOf } from './views.ts';
 import { ReplicatedVolume } from './volume.ts';
 import { viewOf } from './volume-view.ts';
 
@@ -364,12 +364,14 @@ export class Coordinator implements MemberListener {
     wanted: () => boolean,
   ): Promise<boolean> {
     while (wanted()) {
-      const ids = readableIds(this.#state);
+      const inSync = equalisableIds(this.#state) ?? [];
+      const ids = [...inSync, ...this.#rebuilds.live.filter((id) => !inSync.includes(id))];
       const [source, ...others] = ids.map((id) => this.portOf(id));
       try {
-        if (source === undefined) throw blockError('busy', 'no member can be read');
+        if (source === undefined) throw blockError('busy', 'a member in sync is not there');
         const result = await equaliseRange(range, source, others);
-        const same = readableIds(this.#state).every((id) => ids.includes(id));
+        const after = equalisableIds(this.#state);
+        const same = after?.every((id) => ids.includes(id)) === true;
         this.#dependencies.log('equalised', { ...result, ids });
         if (same) return true;
       } catch (error) {

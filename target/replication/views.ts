@@ -37,6 +37,17 @@ export function readableIds(state: State): readonly string[] {
     .map((member) => member.id);
 }
 
+/**
+ * R16: who must be made equal, the source first. Null while an in-sync member cannot be reached:
+ * it would come back unequal, so it must be back or removed before anything is called equal.
+ */
+export function equalisableIds(state: State): readonly string[] | null {
+  const readable = readableIds(state);
+  const inSync = state.members.filter((member) => isInSync(state, member.id));
+  if (readable.length === 0 || readable.length < inSync.length) return null;
+  return readable;
+}
+
 /** R17: a member that may carry the volume on when others are removed. */
 export function isKeeper(state: State, member: MemberView): boolean {
   return (

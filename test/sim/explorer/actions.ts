@@ -4,6 +4,7 @@ import { step } from '../../../target/replication/membership.ts';
 import type { Effect, Event, MemberFacts } from '../../../target/replication/state.ts';
 import {
   bindingIds,
+  equalisableIds,
   isInSync,
   isServing,
   readableIds,
@@ -305,7 +306,7 @@ function promise(
     const refusal = { epoch: before.epoch, instance: before.instance };
     return tell(world, index, { kind: 'promiseRefused', member, ...refusal });
   }
-  const made = { epoch, instance, cache: cacheOf(replica.boot) };
+  const made = same ? before : { epoch, instance, cache: cacheOf(replica.boot) };
   const previous = same ? replica.previous : before;
   const stored = withReplica(world, member, { promise: made, previous });
   return tell(stored, index, { kind: 'promised', member, promise: made, previous });
@@ -331,7 +332,7 @@ function storeCopy(
 function addEqualise(world: World, index: number, add: Add): void {
   const target = targetAt(world, index);
   const who = target.instance;
-  const ids = readableIds(target.state);
+  const ids = equalisableIds(target.state) ?? [];
   const [source, ...others] = ids;
   const allThere = ids.every((id) => reaches(world, index, id) && accepts(world, index, id));
   if (source === undefined || !allThere) {
@@ -452,7 +453,9 @@ function addJoinStep(world: World, index: number, source: string, add: Add): voi
       if (waiting.includes(id) !== waiting.includes(source)) return;
       const { value } = replicaOf(world, id);
       if (value !== replicaOf(world, source).value) return;
-      const durable = withReplica(world, id, { durable: value });
+      const { boot, promise: promised } = replicaOf(world, id);
+      const restamped = { ...promised, cache: cacheOf(boot) };
+      const durable = withReplica(world, id, { durable: value, promise: restamped });
       const event = { kind: 'verified', member: id } as const;
       add(`${who} ${id} verified`, tell(move(durable, 'proposed'), index, event));
       break;
