@@ -21,7 +21,10 @@ export function swapRefusal(
   if (next.incarnation !== current.incarnation) return 'only an operator mints an incarnation';
   if (next.blockSizeBytes !== current.blockSizeBytes) return 'the block size never changes';
   if (next.generation !== current.generation + 1) return 'the generation goes up by one';
+  if (next.sizeBytes < current.sizeBytes) return 'a volume never shrinks';
   if (!next.replicas.some((member) => member.state === 'inSync')) return 'inSync is never emptied';
+  const moved = membersRefusal(current, next);
+  if (moved !== null) return moved;
   switch (actor.kind) {
     case 'target':
       return targetRefusal(current, next, actor.instance);
@@ -32,13 +35,20 @@ export function swapRefusal(
   }
 }
 
-function targetRefusal(
-  current: VolumeRecord,
-  next: VolumeRecord,
-  instance: string,
-): string | null {
+/** Whoever swaps: a member has one entry, and stays where its data is. */
+function membersRefusal(current: VolumeRecord, next: VolumeRecord): string | null {
+  const ids = new Set(next.replicas.map((member) => member.id));
+  if (ids.size !== next.replicas.length) return 'a member is named once';
+  for (const { id, node } of current.replicas) {
+    const after = next.replicas.find((member) => member.id === id);
+    if (after !== undefined && after.node !== node) return 'a member stays on its node';
+  }
+  return null;
+}
+
+function targetRefusal(current: VolumeRecord, next: VolumeRecord, instance: string): string | null {
   if (next.targetInstance !== instance) return 'a target commits only under its own instance id';
-  if (sameIds(current, next) !== true) return 'a target does not add or drop members';
+  if (!sameIds(current, next)) return 'a target does not add or drop members';
   const starts = next.epoch === current.epoch + 1;
   if (starts) {
     if (current.attachment === null) return 'a target starts only for an attachment';
@@ -72,15 +82,16 @@ function controlPlaneRefusal(current: VolumeRecord, next: VolumeRecord): string 
 }
 
 function sameIds(current: VolumeRecord, next: VolumeRecord): boolean {
-  const ids = (record: VolumeRecord) => record.replicas.map((member) => member.id).join(' ');
-  return ids(current) === ids(next);
+  return (
+    current.replicas.length === next.replicas.length &&
+    current.replicas.every((member, index) => member.id === next.replicas[index]?.id)
+  );
 }
 
 /** Somebody is in sync in `next` who was not in `current`. */
 function gains(current: VolumeRecord, next: VolumeRecord): boolean {
   return next.replicas.some(
-    (member, index) =>
-      member.state === 'inSync' && current.replicas[index]?.state !== 'inSync',
+    (member, index) => member.state === 'inSync' && current.replicas[index]?.state !== 'inSync',
   );
 }
 

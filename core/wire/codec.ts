@@ -33,6 +33,11 @@ function putUint64(buffer: Buffer, value: number, at: number): void {
   buffer.writeUInt32LE(Math.floor(value / TWO_32), at + 4);
 }
 
+function putUint32(buffer: Buffer, value: number, at: number): void {
+  assert(value >>> 0 === value, 'a 32-bit field is a whole number that fits');
+  buffer.writeUInt32LE(value, at);
+}
+
 function getUint64(buffer: Buffer, at: number): number {
   const value = buffer.readUInt32LE(at + 4) * TWO_32 + buffer.readUInt32LE(at);
   if (!Number.isSafeInteger(value)) throw wireError('badNumber', `field at byte ${at} is ${value}`);
@@ -59,7 +64,7 @@ export function encodeHeader(
   putUint64(header, frame.sequence, 8);
   putUint64(header, frame.epoch, 16);
   putUint64(header, frame.offsetBytes, 24);
-  header.writeUInt32LE(frame.lengthBytes, 32);
+  putUint32(header, frame.lengthBytes, 32);
   header.writeUInt32LE(payloadBytes, 36);
   header.writeUInt32LE(payloadBytes === 0 ? 0 : payloadCrc, 40);
   header.writeUInt32LE(crc32c(header.subarray(0, 44)), 44);
