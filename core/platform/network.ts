@@ -15,6 +15,8 @@ export interface ConnectionHandlers {
 export interface Connection {
   /** Where the other side is, for logs. */
   readonly remote: string;
+  /** Of an accepted connection: the address that the other side came to, where it is known. */
+  readonly local?: Address;
   /** Bytes that `write` took and the kernel has not. */
   readonly queuedBytes: number;
   /**
