@@ -16,7 +16,7 @@ export function advance(state: State, breaks: Breaks): Step {
     case 'reading':
       return whenReading(checked);
     case 'inspecting':
-      return whenInspecting(checked, breaks);
+      return whenInspecting(checked);
     case 'claiming':
       return whenClaiming(checked, breaks);
     case 'promising':
@@ -71,7 +71,7 @@ function inSyncMembers(state: State): readonly MemberView[] {
 }
 
 /** Claims once every in-sync member said hello, or the stragglers have had their time (R5, R10). */
-function whenInspecting(state: State, breaks: Breaks): Step {
+function whenInspecting(state: State): Step {
   if (state.releaseAsked) return halt(state);
   if (state.doubt !== null) return readAgain(state);
   const members = inSyncMembers(state);
@@ -79,7 +79,7 @@ function whenInspecting(state: State, breaks: Breaks): Step {
   if (heard.length < members.length && (!state.stragglersOver || heard.length === 0)) {
     return then(state);
   }
-  return claim(state, breaks);
+  return claim(state);
 }
 
 /** Stopped before anything was claimed or while nothing was served: nothing to release. */
@@ -88,12 +88,12 @@ function halt(state: State): Step {
   return then(stop(state, why), { kind: 'stop', why });
 }
 
-function claim(state: State, breaks: Breaks): Step {
+function claim(state: State): Step {
   const record = state.record;
   assert(record !== null, 'a target claims a record that it has read');
   const next: VolumeRecord = {
     ...record,
-    epoch: breaks.has('R2-no-epoch') ? record.epoch : record.epoch + 1,
+    epoch: record.epoch + 1,
     generation: record.generation + 1,
     targetInstance: state.instance,
   };
@@ -152,7 +152,7 @@ function whenClaiming(state: State, breaks: Breaks): Step {
   if (state.storeBusy || state.record === null) return then(state);
   if (state.record.targetInstance !== state.instance) {
     // Unknown outcome or a conflict with the agent: the record as read decides.
-    return claim(state, breaks);
+    return claim(state);
   }
   const promising: State = { ...state, phase: { kind: 'promising' } };
   return whenPromising(promising, breaks);
@@ -164,8 +164,7 @@ function whenPromising(state: State, breaks: Breaks): Step {
   if (next.releaseAsked) return halt(next);
   const members = inSyncMembers(next);
   const present = members.filter((member) => member.link === 'promised');
-  const complete = present.length === members.length || breaks.has('R10-serve-without-promises');
-  if (!complete) {
+  if (present.length < members.length) {
     return then({ ...next, waitingFor: promisesMissing(members) }, ...effects);
   }
   if (members.every((member) => member.lostCache)) return allLostCaches(next, effects);

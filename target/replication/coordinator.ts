@@ -115,6 +115,11 @@ export class Coordinator implements MemberListener {
     this.#dispatch({ kind: 'releaseAsked' });
   }
 
+  /** A release that does not come to an end: stops as it is, without saying released. */
+  giveUp(): void {
+    this.#stop({ code: 'unreleased', detail: 'the release took too long' });
+  }
+
   portOf(id: string): MemberPort {
     const port = this.#ports.get(id);
     assert(port !== undefined, 'a member in a slot has a port');

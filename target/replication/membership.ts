@@ -149,6 +149,10 @@ function onRecordRead(
         : `volume ${record.volumeId} is attached anew on node ${record.attachment.node}`;
     return stop(state, { code: 'attachmentGone', detail });
   }
+  if (version < state.version) {
+    const detail = `the store was rolled back: version ${version} after ${state.version}`;
+    return stop(state, { code: 'evidence', detail });
+  }
   const owned = record.targetInstance === state.instance;
   if (wasClaimed(state) && !owned) {
     return stop(state, supersededBy(record));
@@ -208,7 +212,6 @@ function adopt(
   record: VolumeRecord,
   breaks: ReadonlySet<Break>,
 ): State {
-  if (state.record !== null && version < state.version) return state;
   const before = state.record === null ? [] : inSyncIds(state.record);
   const after = inSyncIds(record);
   const removed = before.filter((id) => !after.includes(id));

@@ -43,6 +43,7 @@ export class RebuildDuty {
   readonly #options: RebuildDutyOptions;
   /** By member: not before this time, and the delay that led to it. */
   readonly #backOff = new Map<string, { readonly untilMs: number; readonly delayMs: number }>();
+  readonly #reasons = new Map<string, string>();
   #running: Running | null = null;
   #state: State | null = null;
   #abandoned = false;
@@ -63,6 +64,11 @@ export class RebuildDuty {
 
   progressOf(id: string): RebuildProgress | null {
     return this.#running?.id === id ? this.#running.progress : null;
+  }
+
+  /** Why the last rebuild of the member failed; empty when there was none. */
+  reasonOf(id: string): string {
+    return this.#reasons.get(id) ?? '';
   }
 
   refresh(state: State): void {
@@ -166,10 +172,12 @@ export class RebuildDuty {
       );
       log('rebuilt', { replica: id, rebuildId });
       this.#backOff.delete(id);
+      this.#reasons.delete(id);
       this.#running = null;
     } catch (error) {
       const detail = running.broken ?? messageOf(error);
       log('rebuildFailed', { replica: id, rebuildId, detail });
+      this.#reasons.set(id, `rebuild: ${detail}`);
       this.#giveUp(running, detail);
     }
     this.#options.refresh();

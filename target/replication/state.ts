@@ -63,6 +63,8 @@ export type Phase =
 
 export type StopReason =
   | { readonly code: 'released' }
+  /** Asked to release, but the flush or the store did not come to an end in time. */
+  | { readonly code: 'unreleased'; readonly detail: string }
   /** Another target has the record, or a higher epoch was promised. */
   | { readonly code: 'superseded'; readonly detail: string }
   /** The attachment that this target was started for is not in the record any more. */
@@ -186,10 +188,8 @@ export interface Step {
 /** Switches that disable one rule each, for the simulator's own tests only. */
 export type Break =
   | 'R1-unknown-swap-settles'
-  | 'R2-no-epoch'
   | 'R3-free-at-once'
   | 'R5-ignore-copies'
-  | 'R10-serve-without-promises'
   | 'R15-resume-after-reboot'
   | 'R16-no-equalise'
   | 'R17-no-keeper';

@@ -1,7 +1,8 @@
 /** Everything that may happen next in a world. */
+import { inSyncIds } from '../../../core/volume/record.ts';
 import { swapRefusal } from '../../../core/volume/swap.ts';
 import { step } from '../../../target/replication/membership.ts';
-import type { Effect, Event, MemberFacts } from '../../../target/replication/state.ts';
+import type { Break, Effect, Event, MemberFacts } from '../../../target/replication/state.ts';
 import {
   bindingIds,
   equalisableIds,
@@ -30,7 +31,7 @@ const cacheOf = (boot: number): string => `boot${boot}`;
 export function tell(world: World, index: number, event: Event): World {
   const target = targetAt(world, index);
   if (target.life !== 'running') return world;
-  const { state, effects } = step(target.state, event, world.breaks);
+  const { state, effects } = step(target.state, event, world.breaks as ReadonlySet<Break>);
   const outbox = [...target.outbox];
   for (const effect of effects) {
     const text = JSON.stringify(effect);
@@ -39,7 +40,19 @@ export function tell(world: World, index: number, event: Event): World {
   const stopped = state.phase.kind === 'stopped';
   const life = stopped ? ('dead' as const) : target.life;
   const told = withTarget(world, index, { state, outbox: stopped ? [] : outbox, life });
-  return settle(told, index);
+  return settle(effects.reduce(checkKeeper, told), index);
+}
+
+/** R17: at the moment a removal is proposed, somebody who stays has what was acknowledged. */
+function checkKeeper(world: World, effect: Effect): World {
+  if (effect.kind !== 'swap' || world.violation !== null) return world;
+  const before = inSyncIds(world.store.record);
+  const after = inSyncIds(effect.next);
+  if (before.every((id) => after.includes(id)) || world.store.late.length > 0) return world;
+  const kept = after.some((id) => replicaOf(world, id).value >= world.acknowledged);
+  if (kept) return world;
+  const text = `${after.join(' ')} would stay without write ${world.acknowledged}`;
+  return { ...world, violation: `a keeper before a removal: ${text}` };
 }
 
 /** R3 as the data path keeps it: GOOD once every binding member has answered. */
@@ -92,6 +105,11 @@ export function actionsOf(world: World): Action[] {
     add('late swap', applies ? commit(without, swap.next) : without);
   });
   if (world.left.faults > 0) addPowerLosses(world, add);
+  const { before, version } = world.store;
+  if (world.left.rollbacks > 0 && before !== null) {
+    const store = { ...world.store, record: before, version: version - 1, before: null };
+    add('the store is rolled back', spend({ ...world, store }, 'rollbacks'));
+  }
   return actions;
 }
 
@@ -205,7 +223,8 @@ function accepts(world: World, index: number, id: string): boolean {
   const target = targetAt(world, index);
   const replica = replicaOf(world, id);
   const epoch = target.state.record?.epoch ?? -1;
-  return replica.promise.epoch === epoch && replica.promise.instance === target.instance;
+  const anyone = world.breaks.has('R8-promise-anyone');
+  return anyone || (replica.promise.epoch === epoch && replica.promise.instance === target.instance);
 }
 
 function addDelivery(world: World, index: number, effect: Effect, add: Add): void {
@@ -245,7 +264,12 @@ function addDelivery(world: World, index: number, effect: Effect, add: Add): voi
 function commit(world: World, next: World['store']['record']): World {
   return {
     ...world,
-    store: { ...world.store, version: world.store.version + 1, record: next },
+    store: {
+      ...world.store,
+      version: world.store.version + 1,
+      record: next,
+      before: world.store.record,
+    },
   };
 }
 
@@ -263,7 +287,7 @@ function addSwap(
   }
   const actor = { kind: 'target', instance: who } as const;
   const refusal = swapRefusal(record, effect.next, actor);
-  if (refusal !== null && !world.breaks.has('R2-no-epoch')) {
+  if (refusal !== null) {
     add(`${who} swap refused`, { ...world, violation: `the store refused a swap: ${refusal}` });
     return;
   }

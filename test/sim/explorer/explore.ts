@@ -4,13 +4,15 @@ import { RECORD_FORMAT_VERSION, type VolumeRecord } from '../../../core/volume/r
 import { initialState } from '../../../target/replication/membership.ts';
 import type { Break } from '../../../target/replication/state.ts';
 import { actionsOf } from './actions.ts';
-import { type Budget, keyOf, type Replica, type Target, type World } from './world.ts';
+import { type Budget, keyOf, type ModelBreak, type Replica, type Target, type World } from './world.ts';
 
 export interface Scope {
   readonly replicas: number;
   readonly budget: Budget;
   readonly statesMax: number;
-  readonly breaks?: readonly Break[];
+  readonly breaks?: readonly (Break | ModelBreak)[];
+  /** Members that are not in sync at first. */
+  readonly stale?: readonly string[];
   /** Default true: see World.ordered. */
   readonly ordered?: boolean;
 }
@@ -79,7 +81,11 @@ function firstWorld(scope: Scope): World {
     targetInstance: null,
     releasedBy: null,
     attachment: { token: 'token', node: 'n', initiatorNames: ['*'], chapSecret: null },
-    replicas: ids.map((id) => ({ id, node: `node-${id}`, state: 'inSync' })),
+    replicas: ids.map((id) => ({
+      id,
+      node: `node-${id}`,
+      state: scope.stale?.includes(id) === true ? 'stale' : 'inSync',
+    })),
     sizeBytes: 4096,
     blockSizeBytes: 512,
     fileSystem: { kind: 'none', uuid: null, state: 'blank' },
@@ -113,7 +119,7 @@ function firstWorld(scope: Scope): World {
     }),
   );
   return {
-    store: { version: 1, record, late: [] },
+    store: { version: 1, record, late: [], before: null },
     replicas,
     targets,
     started: 0,

@@ -50,6 +50,8 @@ export interface Store {
   readonly record: VolumeRecord;
   /** Swaps whose sender was told nothing and that may still land (R1). */
   readonly late: readonly { readonly version: number; readonly next: VolumeRecord }[];
+  /** What it held before its last change: what a rollback brings back. */
+  readonly before: VolumeRecord | null;
 }
 
 export interface World {
@@ -61,7 +63,7 @@ export interface World {
   readonly acknowledged: number;
   readonly acknowledgedEpoch: number;
   readonly left: Budget;
-  readonly breaks: ReadonlySet<Break>;
+  readonly breaks: ReadonlySet<Break | ModelBreak>;
   /**
    * Each target carries out its effects in their order, instead of in every order. Without it the
    * scope must be smaller.
@@ -77,7 +79,12 @@ export interface Budget {
   readonly flushes: number;
   readonly joins: number;
   readonly faults: number;
+  /** The store loses its last change (a restored backup). */
+  readonly rollbacks: number;
 }
+
+/** Rules of replicas that the model itself can switch off. */
+export type ModelBreak = 'R8-promise-anyone' | 'R9-late-landing';
 
 export function replicaOf(world: World, id: string): Replica {
   const replica = world.replicas.find((candidate) => candidate.id === id);
@@ -117,7 +124,7 @@ export function keyOf(world: World): string {
     outbox: target.outbox.map((effect) => JSON.stringify(effect)).sort(),
   }));
   const { version, late } = world.store;
-  const record = recordKey(world.store.record);
+  const record = [recordKey(world.store.record), recordKey(world.store.before)];
   const { replicas, started, acknowledged, acknowledgedEpoch, left } = world;
   const rest = { replicas, started, acknowledged, acknowledgedEpoch, left };
   return JSON.stringify([version, record, late, targets, rest]);

@@ -1,0 +1,63 @@
+/** `maya target --config FILE`: serves one volume until it is released or superseded. */
+import { readFileSync, statSync } from 'node:fs';
+import { messageOf } from '../core/errors.ts';
+import { NodeHttpTransport, nodePlatform } from '../core/platform/node/index.ts';
+import { parseTargetConfig, type TargetConfig, TargetConfigError } from './config.ts';
+import type { StopReason } from './replication/state.ts';
+import { serve } from './serve.ts';
+
+const EXIT_FAILURE = 1;
+const EXIT_USAGE = 2;
+/** Not to be started again for this attachment until somebody says so. */
+const EXIT_HELD = 3;
+
+export async function main(argv: readonly string[]): Promise<number> {
+  const [option, path] = argv;
+  if (option !== '--config' || path === undefined || argv.length !== 2) {
+    process.stderr.write('Usage: maya target --config FILE\n');
+    return EXIT_USAGE;
+  }
+  process.umask(0o177);
+  const config = readConfig(path);
+  if (config === null) return EXIT_USAGE;
+  const log = (event: string, fields: Readonly<Record<string, unknown>>): void => {
+    const line = { time: new Date().toISOString(), event, volume: config.volumeName, ...fields };
+    process.stderr.write(`${JSON.stringify(line)}\n`);
+  };
+  const release = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => release.abort());
+  const platform = nodePlatform((sentence) => log('note', { detail: sentence }));
+  const transport = new NodeHttpTransport({ address: config.storeAddress });
+  log('start', { instance: config.instance, portal: config.portal, pid: process.pid });
+  try {
+    const why = await serve(config, { platform, transport, log }, release.signal);
+    return exitOf(why, log);
+  } catch (error) {
+    const detail = `volume ${config.volumeName}: ${messageOf(error)}`;
+    log('fatal', { detail });
+    return EXIT_FAILURE;
+  } finally {
+    transport.close();
+  }
+}
+
+function readConfig(path: string): TargetConfig | null {
+  try {
+    if ((statSync(path).mode & 0o077) !== 0) {
+      const what = 'holds secrets and may be read by others: chmod 0600';
+      throw new TargetConfigError({ code: 'badConfig' }, `${path}: ${what}`);
+    }
+    return parseTargetConfig(readFileSync(path, 'utf8'), path);
+  } catch (error) {
+    process.stderr.write(`maya target: ${messageOf(error)}\n`);
+    return null;
+  }
+}
+
+type Log = (event: string, fields: Readonly<Record<string, unknown>>) => void;
+
+function exitOf(why: StopReason, log: Log): number {
+  if (why.code === 'released') return 0;
+  log('fatal', { code: why.code, detail: why.detail });
+  return why.code === 'unreleased' ? EXIT_FAILURE : EXIT_HELD;
+}
