@@ -74,6 +74,7 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   pure('target/admin', ['core'], { node: ['node:http'] }),
 
   main('replica'),
+  pure('replica', ['core', 'replica']),
   pure('replica/server', ['core', 'replica']),
   pure('replica/chain', ['core']),
   pure('replica/disk', ['core', 'replica/chain']),

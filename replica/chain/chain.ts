@@ -1,0 +1,236 @@
+import { assert } from '../../core/assert.ts';
+import {
+  type BlockDevice,
+  type BlockDone,
+  type BlockError,
+  checkRange,
+  NO_DATA,
+  type ReadDone,
+} from '../../core/block/block-device.ts';
+import { RangeLock } from '../../core/block/range-lock.ts';
+import { REGION_BYTES, TRANSFER_BYTES_MAX, UNMAP_BYTES_MAX } from '../../core/limits.ts';
+import type { File } from '../../core/platform/index.ts';
+import {
+  BLOCK_BYTES,
+  type ByteRange,
+  blocksOf,
+  type ChainParts,
+  type FetchBlock,
+  onBlocks,
+  readRuns,
+} from './chain-parts.ts';
+import { checksumBytes, checksumRegion } from './checksum.ts';
+import { listExtents } from './extents.ts';
+import { fillAbsent } from './fill-absent.ts';
+import { FlushGate } from './flush-gate.ts';
+import type { DirtyPage } from './layer-index.ts';
+import { type Layer, LayerStack } from './layer-stack.ts';
+import { mediumFailure } from './storage-error.ts';
+import { unmapBlocks } from './unmap-blocks.ts';
+import { writeBlocks } from './write-blocks.ts';
+
+export interface ChainOptions {
+  readonly sizeBytes: number;
+  /** Newest first. */
+  readonly layers: readonly Layer[];
+  /** The head's index as a power cut leaves it (see layer-index.ts). */
+  readonly durableIndex: File;
+  /** Why every flush fails since a past run, or null. */
+  readonly failure: string | null;
+  /** Called once, when flushes begin to fail; their answers wait until `stored` is called. */
+  readonly onFailed: (detail: string, stored: () => void) => void;
+}
+
+/**
+ * The layers of one replica as a block device. Overlapping calls take effect in the order in
+ * which they were made.
+ */
+export class Chain implements BlockDevice {
+  readonly sizeBytes: number;
+  readonly #layers: readonly Layer[];
+  readonly #durableIndex: File;
+  readonly #onFailed: ChainOptions['onFailed'];
+  readonly #parts: ChainParts;
+  readonly #flushes: FlushGate;
+  #failedTold: boolean;
+
+  constructor(options: ChainOptions) {
+    assert(options.sizeBytes % BLOCK_BYTES === 0, 'a replica is a whole number of blocks');
+    this.sizeBytes = options.sizeBytes;
+    this.#layers = options.layers;
+    this.#durableIndex = options.durableIndex;
+    this.#onFailed = options.onFailed;
+    this.#failedTold = options.failure !== null;
+    this.#flushes = new FlushGate((done) => this.#sync(done));
+    if (options.failure !== null) this.#flushes.fail(options.failure);
+    this.#parts = {
+      stack: new LayerStack(options.layers),
+      lock: new RangeLock(),
+      fetchBlock: null,
+      fail: (detail) => this.#fail(detail, () => undefined),
+    };
+  }
+
+  /** Flushes fail, now and for ever (R14); everything else goes on. */
+  get failed(): boolean {
+    return this.#flushes.failure !== null;
+  }
+
+  /** Where blocks come from that are not copied yet; null when nothing is being copied. */
+  set fetchBlock(fetchBlock: FetchBlock | null) {
+    this.#parts.fetchBlock = fetchBlock;
+  }
+
+  read(offsetBytes: number, lengthBytes: number, done: ReadDone): void {
+    const error = checkRange(this.sizeBytes, offsetBytes, lengthBytes, TRANSFER_BYTES_MAX);
+    if (error !== null) {
+      queueMicrotask(() => done(error, NO_DATA));
+      return;
+    }
+    const data = Buffer.allocUnsafe(lengthBytes);
+    onBlocks(
+      this.#parts,
+      'shared',
+      blocksOf(offsetBytes, lengthBytes),
+      (finish) => readRuns(this.#parts, offsetBytes, data, finish),
+      (failure) => done(failure, failure === null ? data : NO_DATA),
+    );
+  }
+
+  write(offsetBytes: number, data: Buffer, done: BlockDone): void {
+    if (this.#refuses(offsetBytes, data.length, TRANSFER_BYTES_MAX, done)) return;
+    onBlocks(
+      this.#parts,
+      'exclusive',
+      blocksOf(offsetBytes, data.length),
+      (finish) => writeBlocks(this.#parts, offsetBytes, data, finish),
+      done,
+    );
+  }
+
+  unmap(offsetBytes: number, lengthBytes: number, done: BlockDone): void {
+    if (this.#refuses(offsetBytes, lengthBytes, UNMAP_BYTES_MAX, done)) return;
+    onBlocks(
+      this.#parts,
+      'exclusive',
+      blocksOf(offsetBytes, lengthBytes),
+      (finish) => unmapBlocks(this.#parts, offsetBytes, lengthBytes, finish),
+      done,
+    );
+  }
+
+  flush(done: BlockDone): void {
+    this.#flushes.flush(done);
+  }
+
+  /**
+   * Writes what of `data` is not in the chain yet: blocks that were written or unmapped since the
+   * copy began are newer. `offsetBytes` and the length are whole blocks.
+   */
+  fillAbsent(offsetBytes: number, data: Buffer, done: BlockDone): void {
+    assert(offsetBytes % BLOCK_BYTES === 0, 'a copy is of whole blocks');
+    assert(data.length % BLOCK_BYTES === 0, 'a copy is of whole blocks');
+    if (this.#refuses(offsetBytes, data.length, TRANSFER_BYTES_MAX, done)) return;
+    onBlocks(
+      this.#parts,
+      'exclusive',
+      blocksOf(offsetBytes, data.length),
+      (finish) => fillAbsent(this.#parts, offsetBytes, data, finish),
+      done,
+    );
+  }
+
+  /** One little-endian CRC32C per CHECKSUM_CHUNK_BYTES; what reads as zeros is not read. */
+  checksum(offsetBytes: number, lengthBytes: number, done: ReadDone): void {
+    const error = checkRange(this.sizeBytes, offsetBytes, lengthBytes, REGION_BYTES);
+    if (error !== null) {
+      queueMicrotask(() => done(error, NO_DATA));
+      return;
+    }
+    const sums = Buffer.alloc(checksumBytes(lengthBytes));
+    onBlocks(
+      this.#parts,
+      'shared',
+      blocksOf(offsetBytes, lengthBytes),
+      (finish) => checksumRegion(this.#parts, { offsetBytes, lengthBytes }, sums, finish),
+      (failure) => done(failure, failure === null ? sums : NO_DATA),
+    );
+  }
+
+  /** Ranges with data, ascending, at most `countMax`; from the index, without touching data. */
+  extents(
+    range: ByteRange,
+    countMax: number,
+    done: (error: BlockError | null, extents: readonly ByteRange[]) => void,
+  ): void {
+    const error = checkRange(
+      this.sizeBytes,
+      range.offsetBytes,
+      range.lengthBytes,
+      Number.MAX_SAFE_INTEGER,
+    );
+    if (error === null) listExtents(this.#parts.stack, range, countMax, done);
+    else queueMicrotask(() => done(error, []));
+  }
+
+  /** Only when no call is in flight. */
+  async close(): Promise<void> {
+    assert(this.#parts.lock.count === 0, 'a chain is closed when nothing is in flight');
+    const files = new Set([this.#durableIndex]);
+    for (const layer of this.#layers) files.add(layer.data).add(layer.index.file);
+    for (const file of files) {
+      await new Promise<void>((resolve) => {
+        // Nothing can be done about a failed close, and nothing is lost by it: what counts was
+        // synced before.
+        file.close(() => resolve());
+      });
+    }
+  }
+
+  #refuses(offset: number, length: number, lengthMax: number, done: BlockDone): boolean {
+    const error = checkRange(this.sizeBytes, offset, length, lengthMax);
+    if (error !== null) queueMicrotask(() => done(error));
+    return error !== null;
+  }
+
+  /** Durable are, in this order: the data, then the index entries that speak of it (R27). */
+  #sync(done: BlockDone): void {
+    const { head } = this.#parts.stack;
+    const pages = head.index.takeDirtyPages();
+    const finish = (error: Error | null): void => {
+      if (error === null) done(null);
+      else this.#fail(`flush of ${head.name} failed: ${error.message}`, () => done(failure(error)));
+    };
+    const failure = (error: Error) => mediumFailure(error, `flush of ${head.name}`);
+    head.data.datasync((error) => {
+      if (error !== null || pages.length === 0) finish(error);
+      else this.#writePages(pages, finish);
+    });
+  }
+
+  #writePages(pages: readonly DirtyPage[], done: (error: Error | null) => void): void {
+    let position = 0;
+    const next = (error: Error | null): void => {
+      const page = pages[position];
+      if (error !== null) {
+        done(error);
+      } else if (page === undefined) {
+        this.#durableIndex.datasync(done);
+      } else {
+        position += 1;
+        this.#durableIndex.write(page.content, page.offsetBytes, next);
+      }
+    };
+    next(null);
+  }
+
+  #fail(detail: string, stored: () => void): void {
+    this.#flushes.fail(detail);
+    if (this.#failedTold) {
+      stored();
+      return;
+    }
+    this.#failedTold = true;
+    this.#onFailed(detail, stored);
+  }
+}

@@ -1,0 +1,48 @@
+import { type BlockDone, type BlockError, blockError } from '../../core/block/block-device.ts';
+
+/**
+ * One flush at a time, each for all that wait when it starts. A running fdatasync may have passed
+ * the pages of a write that was answered since, so it never counts for a flush that arrived after
+ * it began. A failed one is never tried again: Linux has dropped the pages, and the next
+ * fdatasync would succeed without them (replication R14).
+ */
+export class FlushGate {
+  readonly #sync: (done: BlockDone) => void;
+  #waiting: BlockDone[] = [];
+  #running = false;
+  #failure: BlockError | null = null;
+
+  /** @param sync starts one flush. */
+  constructor(sync: (done: BlockDone) => void) {
+    this.#sync = sync;
+  }
+
+  get failure(): BlockError | null {
+    return this.#failure;
+  }
+
+  /** From now on every flush fails. */
+  fail(detail: string): void {
+    this.#failure ??= blockError('mediumError', detail);
+  }
+
+  flush(done: BlockDone): void {
+    this.#waiting.push(done);
+    if (!this.#running) this.#start();
+  }
+
+  #start(): void {
+    const batch = this.#waiting;
+    this.#waiting = [];
+    this.#running = true;
+    const finish: BlockDone = (error) => {
+      if (error !== null) this.#failure ??= error;
+      this.#running = false;
+      // Also when `fail` was called while it ran: what it covers is not known then.
+      for (const done of batch) done(this.#failure);
+      if (this.#waiting.length > 0 && !this.#running) this.#start();
+    };
+    if (this.#failure === null) this.#sync(finish);
+    else queueMicrotask(() => finish(null));
+  }
+}

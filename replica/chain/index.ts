@@ -1,0 +1,25 @@
+export { Chain, type ChainOptions } from './chain.ts';
+export { BLOCK_BYTES, type ByteRange, type FetchBlock } from './chain-parts.ts';
+export { INDEX_PAGE_BYTES } from './index-page.ts';
+export {
+  INDEX_HEADER_BYTES,
+  indexFileBytes,
+  indexPageCount,
+  LayerIndex,
+} from './layer-index.ts';
+export type { Layer } from './layer-stack.ts';
+export {
+  SEALED_HEADER_BYTES,
+  type SealedKind,
+  sealPage,
+  unsealPage,
+} from './sealed-page.ts';
+export {
+  asStorageError,
+  corruptFile,
+  missingFile,
+  newerFormat,
+  StorageError,
+  type StorageErrorCode,
+  storageError,
+} from './storage-error.ts';

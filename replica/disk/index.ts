@@ -1,0 +1,23 @@
+export type { ReplicaIdentity } from './identity.ts';
+export { type CacheId } from './layer-files.ts';
+export {
+  allocatedBytesOf,
+  createLayersFolder,
+  type OpenChainOptions,
+  openLayersFolder,
+} from './layers-folder.ts';
+export {
+  type CurrentLayers,
+  closeReplicaFolder,
+  createReplicaFolder,
+  currentOf,
+  type FailedMark,
+  failedMarkOf,
+  nextLayersName,
+  openReplicaFolder,
+  promiseOf,
+  type ReplicaFolder,
+  type ReplicaSpec,
+  removeRetired,
+  retireLayers,
+} from './replica-folder.ts';

@@ -1,0 +1,1 @@
+export { type OrderResult, type RebuildHost, RebuildOrders } from './orders.ts';

@@ -1,0 +1,221 @@
+/** What a replica knows and keeps, without the connections: its folder, its promise, its chain. */
+import { messageOf } from '../../core/errors.ts';
+import type { Platform } from '../../core/platform/index.ts';
+import type { PromiseAnswer } from '../../core/wire/frame.ts';
+import { type Chain, StorageError } from '../chain/index.ts';
+import {
+  allocatedBytesOf,
+  type CacheId,
+  closeReplicaFolder,
+  currentOf,
+  failedMarkOf,
+  openLayersFolder,
+  openReplicaFolder,
+  promiseOf,
+  type ReplicaFolder,
+  type ReplicaIdentity,
+} from '../disk/index.ts';
+
+export type EventLog = (event: string, fields: Readonly<Record<string, unknown>>) => void;
+
+export interface StateOptions
+  extends Pick<ReplicaIdentity, 'volumeId' | 'incarnation' | 'replicaId' | 'poolId'> {
+  readonly poolPath: string;
+  readonly log: EventLog;
+}
+
+/** These are told to the target; all others end the process, which says why. */
+const TOLD_CODES: ReadonlySet<string> = new Set([
+  'missing',
+  'corrupt',
+  'wrongPool',
+  'wrongIdentity',
+]);
+
+/** What can be refused with a reason, and served on again when somebody acted. */
+export function isTold(error: unknown): error is StorageError {
+  return error instanceof StorageError && TOLD_CODES.has(error.code);
+}
+
+export class ReplicaState {
+  readonly folder: ReplicaFolder;
+  /** Of the mount that our files are on: it stays that one as long as they are open. */
+  readonly cache: CacheId;
+  readonly #platform: Platform;
+  readonly #log: EventLog;
+  #promise: PromiseAnswer;
+  #chain: Chain | null = null;
+  #chainProblem: StorageError | null = null;
+  /** One promise after the other, one record after the other. */
+  #promising: Promise<unknown> = Promise.resolve();
+  #recording: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    platform: Platform,
+    log: EventLog,
+    opened: { readonly folder: ReplicaFolder; readonly cache: CacheId },
+  ) {
+    this.#platform = platform;
+    this.#log = log;
+    this.folder = opened.folder;
+    this.cache = opened.cache;
+    this.#promise = promiseOf(opened.folder);
+  }
+
+  /** @throws StorageError */
+  static async open(platform: Platform, options: StateOptions): Promise<ReplicaState> {
+    const folder = await openReplicaFolder(platform.files, options.poolPath, options);
+    try {
+      const bootId = platform.host.bootId();
+      const mountId = await platform.files.mountId(folder.path);
+      const state = new ReplicaState(platform, options.log, { folder, cache: { bootId, mountId } });
+      await state.#openCurrent();
+      return state;
+    } catch (error) {
+      await closeReplicaFolder(folder);
+      throw error;
+    }
+  }
+
+  get promise(): PromiseAnswer {
+    return this.#promise;
+  }
+
+  /** Null when its layers are not whole (R6): only a rebuild helps then. */
+  get chain(): Chain | null {
+    return this.#chain;
+  }
+
+  get chainProblem(): StorageError | null {
+    return this.#chainProblem;
+  }
+
+  get failed(): boolean {
+    return this.#chain?.failed ?? false;
+  }
+
+  get record(): unknown {
+    return this.folder.record.value;
+  }
+
+  /**
+   * Strictly higher epochs only, the same one again only to the same instance (R8).
+   *
+   * @param onHigher called when the promise is durable, and before anything else happens: from
+   * then on nothing of a lower epoch may be answered.
+   */
+  makePromise(
+    epoch: number,
+    instance: string,
+    onHigher: () => void,
+  ): Promise<'promised' | 'fenced'> {
+    const own = this.#promising.then(() => this.#promiseNow(epoch, instance, onHigher));
+    this.#promising = own.catch(() => undefined);
+    return own;
+  }
+
+  /** @param judge may reject; asked when all earlier copies have been stored. */
+  storeRecord<Rejected>(
+    record: unknown,
+    judge: (held: unknown) => 'store' | 'same' | Rejected,
+  ): Promise<Rejected | null> {
+    const own = this.#recording.then(async () => {
+      const verdict = judge(this.record);
+      if (verdict === 'same') return null;
+      if (verdict !== 'store') return verdict;
+      await this.folder.record.store(record);
+      return null;
+    });
+    this.#recording = own.catch(() => undefined);
+    return own;
+  }
+
+  /** Opens a layers folder of ours. */
+  openChain(name: string): Promise<Chain> {
+    const mark = failedMarkOf(this.folder);
+    return openLayersFolder(this.#platform.files, `${this.folder.path}/${name}`, {
+      sizeBytes: this.folder.identity.sizeBytes,
+      cache: this.cache,
+      failure: mark?.folder === name ? mark.detail : null,
+      onFailed: (detail, stored) => this.#markFailed(name, detail, stored),
+    });
+  }
+
+  /** The chain of the folder that `current` names by now. Closes the former one. */
+  async adopt(chain: Chain): Promise<void> {
+    const former = this.#chain;
+    this.#chain = chain;
+    this.#chainProblem = null;
+    if (chain.failed) {
+      const { folder: name } = currentOf(this.folder);
+      await new Promise<void>((resolve) => {
+        this.#markFailed(name, 'a flush failed while it was rebuilt', resolve);
+      });
+    }
+    await former?.close();
+  }
+
+  /** What its layers take in the pool; 0 when they cannot be read. */
+  async allocatedBytes(): Promise<number> {
+    if (this.#chain === null) return 0;
+    const { folder: name } = currentOf(this.folder);
+    return allocatedBytesOf(this.#platform.files, `${this.folder.path}/${name}`);
+  }
+
+  /** Only when nothing is in flight. */
+  async close(): Promise<void> {
+    await this.#promising;
+    await this.#recording;
+    await this.#chain?.close();
+    await closeReplicaFolder(this.folder);
+  }
+
+  async #openCurrent(): Promise<void> {
+    try {
+      this.#chain = await this.openChain(currentOf(this.folder).folder);
+    } catch (error) {
+      if (!isTold(error)) throw error;
+      this.#chainProblem = error;
+      this.#log('layersLost', { path: error.data.path, detail: error.message });
+    }
+  }
+
+  async #promiseNow(
+    epoch: number,
+    instance: string,
+    onHigher: () => void,
+  ): Promise<'promised' | 'fenced'> {
+    const held = this.#promise;
+    if (epoch === held.epoch && instance === held.instance) return 'promised';
+    if (epoch <= held.epoch) return 'fenced';
+    const { previous, ...made } = held;
+    const replaced = held.epoch === 0 ? null : made;
+    const promise: PromiseAnswer = {
+      epoch,
+      instance,
+      ...this.cache,
+      previous: held.instance === instance ? previous : replaced,
+    };
+    await this.folder.promise.store(promise);
+    this.#promise = promise;
+    onHigher();
+    return 'promised';
+  }
+
+  /** R14: known also after a restart. A rebuild that fails is dropped instead. */
+  #markFailed(name: string, detail: string, stored: () => void): void {
+    this.#log('flushFailed', { folder: name, detail });
+    if (name !== currentOf(this.folder).folder) {
+      stored();
+      return;
+    }
+    this.folder.failed.store({ folder: name, detail: detail.slice(0, 1024) }).then(
+      stored,
+      // The process goes on failing every flush; more cannot be kept on this medium.
+      (error: unknown) => {
+        this.#log('markNotStored', { detail: messageOf(error) });
+        stored();
+      },
+    );
+  }
+}
