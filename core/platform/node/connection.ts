@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { assert } from '../../assert.ts';
-import type { Connection, ConnectionHandlers } from '../network.ts';
+import type { Address, Connection, ConnectionHandlers } from '../network.ts';
 
 /** After `end`, the other side has so long to close too. */
 const LINGER_MS = 5_000;
@@ -8,19 +8,20 @@ const LINGER_MS = 5_000;
 /** A net.Socket as the ports want it: no closure and no copy per write or chunk. */
 export class NodeConnection implements Connection {
   readonly remote: string;
+  readonly local?: Address;
   readonly #socket: Socket;
   #handlers: ConnectionHandlers | null = null;
   #error: Error | null = null;
   #ended = false;
   #linger: NodeJS.Timeout | null = null;
 
-  constructor(socket: Socket, remote: string, handlers: ConnectionHandlers | null) {
-    this.remote = remote;
+  constructor(socket: Socket, ends: { readonly remote: string; readonly local?: Address }) {
+    this.remote = ends.remote;
+    if (ends.local !== undefined) this.local = ends.local;
     this.#socket = socket;
     socket.on('error', (error) => {
       this.#error ??= error;
     });
-    if (handlers !== null) this.attach(handlers);
   }
 
   /** Nothing arrives before: reading starts with the first `data` listener. */

@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import { assert } from '../../assert.ts';
 import { MiB } from '../../units.ts';
 import type { AllocatedRange, File, FileDone } from '../files.ts';
 import {
@@ -10,6 +11,7 @@ import {
   systemError,
 } from './libc.ts';
 
+const OFFSET_IS_WHOLE = 'an offset in a file is a whole number, not negative';
 const EIO = 5;
 const EINVAL = 22;
 const ENXIO = 6;
@@ -38,6 +40,8 @@ class Transfer {
   }
 
   start(kind: 'read' | 'write', buffer: Buffer, offsetBytes: number, done: TransferDone): void {
+    // Node takes a negative position for "where the file stands", and cuts off fractions.
+    assert(Number.isSafeInteger(offsetBytes) && offsetBytes >= 0, OFFSET_IS_WHOLE);
     this.#kind = kind;
     this.#buffer = buffer;
     this.#offsetBytes = offsetBytes;
@@ -105,6 +109,7 @@ export class NodeFile implements File {
   }
 
   punchHole(offsetBytes: number, lengthBytes: number, done: FileDone): void {
+    assert(Number.isSafeInteger(offsetBytes) && offsetBytes >= 0, OFFSET_IS_WHOLE);
     const libc = this.#libc;
     if (libc === null || !this.#punches) {
       this.#writeZeros(offsetBytes, lengthBytes, done);

@@ -1,5 +1,6 @@
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
 import * as net from 'node:net';
+import { dirname } from 'node:path';
 import { assert } from '../../assert.ts';
 import { codeOf } from '../../errors.ts';
 import { MiB } from '../../units.ts';
@@ -22,7 +23,8 @@ type Ready = (error: Error | null, listener: Listener | null) => void;
 export class NodeNetwork implements Network {
   connect(address: Address, handlers: ConnectionHandlers): Connection {
     const socket = new net.Socket(SOCKET_OPTIONS);
-    const connection = new NodeConnection(socket, address, handlers);
+    const connection = new NodeConnection(socket, { remote: address });
+    connection.attach(handlers);
     const target = parseAddress(address);
     if (target instanceof Error) {
       socket.destroy(target);
@@ -74,11 +76,14 @@ class NodeListener implements Listener {
 function bind(target: ParsedAddress, accept: Accept, ready: Ready): void {
   const server = net.createServer({ highWaterMark: HIGH_WATER_BYTES, noDelay: true });
   server.on('connection', (socket) => {
-    const remote =
+    const [remote, local] =
       target.kind === 'unix'
-        ? `unix:${target.path}`
-        : formatTcp(socket.remoteAddress ?? '?', socket.remotePort ?? 0);
-    const connection = new NodeConnection(socket, remote, null);
+        ? [`unix:${target.path}`, `unix:${target.path}`]
+        : [
+            formatTcp(socket.remoteAddress ?? '?', socket.remotePort ?? 0),
+            formatTcp(socket.localAddress ?? target.host, socket.localPort ?? target.port),
+          ];
+    const connection = new NodeConnection(socket, { remote, local });
     const handlers = accept(connection);
     if (handlers === null) socket.destroy();
     else connection.attach(handlers);
@@ -89,7 +94,7 @@ function bind(target: ParsedAddress, accept: Accept, ready: Ready): void {
     // fail, the listener goes on.
     if (told) return;
     told = true;
-    ready(error, null);
+    ready(target.kind === 'unix' ? namedAright(error, target.path) : error, null);
   });
   server.on('listening', () => {
     told = true;
@@ -99,6 +104,13 @@ function bind(target: ParsedAddress, accept: Accept, ready: Ready): void {
   });
   if (target.kind === 'unix') listenPrivately(server, target.path);
   else server.listen({ host: target.host, port: target.port });
+}
+
+/** libuv says EACCES where the folder of a unix socket is missing. */
+function namedAright(error: Error, path: string): Error {
+  const folder = dirname(path);
+  if (codeOf(error) !== 'EACCES' || existsSync(folder)) return error;
+  return Object.assign(new Error(`ENOENT: there is no folder ${folder}`), { code: 'ENOENT', path });
 }
 
 function boundAddress(server: net.Server, host: string): Address {

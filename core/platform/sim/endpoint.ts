@@ -1,6 +1,6 @@
 import { assert } from '../../assert.ts';
 import { KiB, MiB } from '../../units.ts';
-import type { Connection, ConnectionHandlers } from '../network.ts';
+import type { Address, Connection, ConnectionHandlers } from '../network.ts';
 import type { SimMachine } from './machine.ts';
 import type { SimNetwork } from './network.ts';
 import type { SimProcess } from './process.ts';
@@ -23,6 +23,7 @@ type EndpointState = 'connecting' | 'open' | 'closed';
 /** One end of a connection: the process's Connection and what the kernel does for it. */
 export class SimEndpoint implements Connection {
   readonly remote: string;
+  local?: Address;
   readonly process: SimProcess;
   readonly #network: SimNetwork;
   readonly #id: string;
@@ -180,6 +181,7 @@ export class SimEndpoint implements Connection {
     }
     const remote = key.includes(' unix:') ? `unix:${this.remote.slice(5)}` : `tcp:${own.name}:0`;
     const server = this.#network.newEndpoint(listener.process, remote);
+    server.local = key.slice(key.indexOf(' ') + 1).replace(/^tcp:/, `tcp:${machine.name}:`);
     this.#peer = server;
     server.#peer = this;
     server.#state = 'open';

@@ -36,6 +36,7 @@ export class SimFile implements File {
     done: (error: Error | null, readBytes: number) => void,
   ): void {
     let readBytes = 0;
+    checkOffset(offsetBytes);
     this.#perform('read', `${offsetBytes}+${buffer.length}`, {
       apply: () => {
         readBytes = this.#inode.cached.read(buffer, offsetBytes);
@@ -45,6 +46,7 @@ export class SimFile implements File {
   }
 
   write(buffer: Buffer, offsetBytes: number, done: FileDone): void {
+    checkOffset(offsetBytes);
     this.#perform('write', `${offsetBytes}+${buffer.length}`, {
       // The bytes are taken when the write takes effect, as by a real thread: a caller that
       // changes its buffer too early sees it here.
@@ -66,6 +68,7 @@ export class SimFile implements File {
   }
 
   punchHole(offsetBytes: number, lengthBytes: number, done: FileDone): void {
+    checkOffset(offsetBytes);
     this.#perform('punchHole', `${offsetBytes}+${lengthBytes}`, {
       apply: () => this.#change({ kind: 'punch', offsetBytes, lengthBytes }),
       done,
@@ -140,4 +143,9 @@ export class SimFile implements File {
       },
     });
   }
+}
+
+function checkOffset(offsetBytes: number): void {
+  const whole = Number.isSafeInteger(offsetBytes) && offsetBytes >= 0;
+  assert(whole, 'an offset in a file is a whole number, not negative');
 }

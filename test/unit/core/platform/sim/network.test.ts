@@ -86,6 +86,7 @@ describe('a simulated connection', () => {
       await simulation.runFor(100);
       expect(bytesOf(there).equals(up)).toBe(true);
       expect(bytesOf(here).equals(down)).toBe(true);
+      expect(there.connection.local).toBe('tcp:beta:7000');
       for (const size of there.chunkSizes) sizes.add(size);
     }
     expect(sizes.size).toBeGreaterThan(50);
@@ -172,7 +173,8 @@ describe('a simulated connection', () => {
     here.connection.write(Buffer.from('hello'));
     await simulation.runFor(10);
     expect(accepted.map((peer) => bytesOf(peer).toString())).toEqual(['hello']);
-    expect(accepted[0]?.connection.remote).toBe('unix:/run/a.sock');
+    const { remote, local } = accepted[0]?.connection ?? {};
+    expect([remote, local]).toEqual(['unix:/run/a.sock', 'unix:/run/a.sock']);
   });
 });
 
