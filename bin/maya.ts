@@ -11,7 +11,7 @@ type Subcommand = { readonly summary: string; readonly module: string };
 
 const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   up: { summary: 'run a whole cluster on this machine, until Ctrl-C', module: './up.ts' },
-  agent: { summary: 'run the agent of this node', module: '../agent/main.ts' },
+  agent: { summary: 'run the agent of this node', module: './agent.ts' },
   apiserver: { summary: 'run the cluster services', module: '../cluster/main.ts' },
   target: { summary: 'serve one volume over iSCSI', module: '../target/main.ts' },
   replica: { summary: 'keep one copy of one volume', module: '../replica/main.ts' },
