@@ -7,7 +7,7 @@ import type { ClusterContext } from './context.ts';
 import { volumeView } from './volume-view.ts';
 
 export function listNodes({ observations }: ClusterContext): NodeView[] {
-  return [...observations.nodes().values()].map(nodeView).toSorted(byName);
+  return [...observations.nodes().values()].map(nodeView);
 }
 
 export async function listVolumes(context: ClusterContext): Promise<VolumeView[]> {
@@ -74,8 +74,4 @@ async function strangerWarnings(
   return strangers
     .filter((id) => !buried.has(id))
     .map((id) => `nodes have files of volume ${id}, which this store does not know: left alone`);
-}
-
-function byName(a: NodeView, b: NodeView): number {
-  return a.name < b.name ? -1 : 1;
 }

@@ -43,6 +43,8 @@ export class Reconciler implements AsyncDisposable {
   readonly #deps: ReconcilerDependencies;
   readonly #running = new Map<string, { readonly action: Action; readonly done: Promise<void> }>();
   readonly #failures = new Map<string, Failure>();
+  /** Objects acted on since the present look began: what it saw of them may be from before. */
+  readonly #outdated = new Set<string>();
   readonly #stop = new AbortController();
   #tick: Timer | null = null;
   /** The pass under way. Another one follows when `#isStale`. */
@@ -91,6 +93,7 @@ export class Reconciler implements AsyncDisposable {
   async #passes(): Promise<void> {
     while (this.#isStale && !this.#stop.signal.aborted) {
       this.#isStale = false;
+      this.#outdated.clear();
       try {
         this.#act(await this.#deps.observe());
       } catch (error) {
@@ -112,7 +115,8 @@ export class Reconciler implements AsyncDisposable {
   }
 
   #mayStart(action: Action, world: World): boolean {
-    if (this.#running.has(objectOf(action))) return false;
+    const object = objectOf(action);
+    if (this.#running.has(object) || this.#outdated.has(object)) return false;
     if (this.#running.size >= ACTION_COUNT_MAX) return false;
     const failure = this.#failureOf(action);
     const isBack = failure !== null && comebackOf(action, world) !== failure.comeback;
@@ -127,6 +131,7 @@ export class Reconciler implements AsyncDisposable {
     const object = objectOf(action);
     const done = this.#run(action, comebackOf(action, world)).finally(() => {
       this.#running.delete(object);
+      this.#outdated.add(object);
       this.kick();
     });
     this.#running.set(object, { action, done });

@@ -116,8 +116,15 @@ export class Observations {
     return this.#nodes.get(node)?.heartbeat.agentAddress ?? null;
   }
 
+  /** In the order of their names. */
   nodes(): Nodes {
-    return new Map([...this.#nodes].map(([name, known]) => [name, this.#sight(name, known)]));
+    const names = [...this.#nodes.keys()].toSorted();
+    return new Map(
+      names.flatMap((name) => {
+        const known = this.#nodes.get(name);
+        return known === undefined ? [] : [[name, this.#sight(name, known)]];
+      }),
+    );
   }
 
   #sight(name: string, known: Known): NodeSight {
