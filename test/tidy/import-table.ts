@@ -83,6 +83,10 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
 
   main('agent'),
   edge('agent/api', ['core', 'agent'], { libraries: ['express'] }),
+  edge('agent/host', ['core', 'agent']),
+  edge('agent/node', ['core', 'agent']),
+  edge('agent/state', ['core', 'agent'], { libraries: ['zod'] }),
+  edge('agent/volumes', ['core', 'agent']),
   edge('agent/pools', ['core', 'agent']),
   edge('agent/instances', ['core', 'agent']),
   edge('agent/instances/docker', ['core', 'agent'], { libraries: ['dockerode'] }),

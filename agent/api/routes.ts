@@ -1,0 +1,133 @@
+/** The agent's routes: parse, call, reply. What each means stands in core/api/agent.ts. */
+import express, { type Request, type Response, type Router } from 'express';
+import {
+  type AgentAttach,
+  type AgentAttachAnswer,
+  type AgentVolume,
+  agentAttachSchema,
+  agentCreateSchema,
+  agentDetachSchema,
+  apiError,
+  badRequestFrom,
+  type CreateVolume,
+  putReplicaSchema,
+  putTargetSchema,
+  type ShutdownAnswer,
+  shutdownSchema,
+  volumeReferenceSchema,
+} from '../../core/api/index.ts';
+import { MiB } from '../../core/units.ts';
+import type { DetachRequest } from '../attach/attachments.ts';
+import type { PutReplica } from '../instances/replicas.ts';
+import type { PutTarget } from '../instances/targets.ts';
+import type { ShutdownRequest } from '../node/shutdown.ts';
+
+/** What the routes call: the agent, without HTTP. Each may throw an ApiError. */
+export interface AgentService {
+  info(): Promise<object>;
+  putReplica(replicaId: string, body: PutReplica): Promise<{ address: string }>;
+  deleteReplica(replicaId: string, volumeId: string): Promise<void>;
+  putTarget(volumeId: string, body: PutTarget): Promise<void>;
+  deleteTarget(volumeId: string): Promise<void>;
+  createVolume(body: CreateVolume): Promise<AgentVolume>;
+  listVolumes(): Promise<{ volumes: AgentVolume[]; cached: boolean }>;
+  getVolume(reference: string): Promise<AgentVolume>;
+  deleteVolume(reference: string): Promise<void>;
+  attach(reference: string, body: AgentAttach): Promise<AgentAttachAnswer>;
+  detach(reference: string, body: DetachRequest): Promise<void>;
+  shutdown(body: ShutdownRequest): Promise<ShutdownAnswer>;
+}
+
+/** A record with many members is a few KiB; a front door's request less. */
+const BODY_BYTES_MAX = MiB;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+export function agentRoutes(agent: AgentService): Router {
+  const router = express.Router();
+  router.use(express.json({ limit: BODY_BYTES_MAX, type: () => true, strict: false }));
+  router.get('/healthz', (_request, response) => {
+    response.json({ status: 'ok' });
+  });
+  router.get('/v1/info', async (_request, response) => {
+    response.json(await agent.info());
+  });
+  instanceRoutes(router, agent);
+  volumeRoutes(router, agent);
+  router.post('/v1/shutdown', async (request, response) => {
+    response.json(await agent.shutdown(parse(shutdownSchema, request.body)));
+  });
+  return router;
+}
+
+function instanceRoutes(router: Router, agent: AgentService): void {
+  router.put('/v1/replicas/:id', async (request, response) => {
+    const body = parse(putReplicaSchema, request.body);
+    response.json(await agent.putReplica(uuidOf(request.params.id, 'replica'), body));
+  });
+  router.delete('/v1/replicas/:id', async (request, response) => {
+    const replicaId = uuidOf(request.params.id, 'replica');
+    await agent.deleteReplica(replicaId, uuidOf(request.query['volume'], 'volume'));
+    done(response);
+  });
+  router.put('/v1/targets/:volume', async (request, response) => {
+    const body = parse(putTargetSchema, request.body);
+    await agent.putTarget(uuidOf(request.params.volume, 'volume'), body);
+    done(response);
+  });
+  router.delete('/v1/targets/:volume', async (request, response) => {
+    await agent.deleteTarget(uuidOf(request.params.volume, 'volume'));
+    done(response);
+  });
+}
+
+function volumeRoutes(router: Router, agent: AgentService): void {
+  router.post('/v1/volumes', async (request, response) => {
+    response.json(await agent.createVolume(parse(agentCreateSchema, request.body)));
+  });
+  router.get('/v1/volumes', async (_request, response) => {
+    response.json(await agent.listVolumes());
+  });
+  router.get('/v1/volumes/:volume', async (request, response) => {
+    response.json(await agent.getVolume(referenceOf(request)));
+  });
+  router.delete('/v1/volumes/:volume', async (request, response) => {
+    await agent.deleteVolume(referenceOf(request));
+    done(response);
+  });
+  router.post('/v1/volumes/:volume/attach', async (request, response) => {
+    const body = parse(agentAttachSchema, request.body);
+    response.json(await agent.attach(referenceOf(request), body));
+  });
+  router.post('/v1/volumes/:volume/detach', async (request, response) => {
+    await agent.detach(referenceOf(request), parse(agentDetachSchema, request.body ?? {}));
+    done(response);
+  });
+}
+
+interface Schema<Value> {
+  safeParse(
+    value: unknown,
+  ):
+    | { readonly success: true; readonly data: Value }
+    | { readonly success: false; readonly error: Parameters<typeof badRequestFrom>[0] };
+}
+
+function parse<Value>(schema: Schema<Value>, body: unknown): Value {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  throw badRequestFrom(parsed.error);
+}
+
+function referenceOf(request: Request): string {
+  return parse(volumeReferenceSchema, request.params['volume']);
+}
+
+/** Ids become names of files: only what is a UUID gets that far. */
+function uuidOf(value: unknown, what: string): string {
+  if (typeof value === 'string' && UUID.test(value)) return value;
+  throw apiError('badRequest', `${what}: ${JSON.stringify(value) ?? 'nothing'} is no UUID`);
+}
+
+function done(response: Response): void {
+  response.status(204).end();
+}

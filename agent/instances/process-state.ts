@@ -1,0 +1,40 @@
+import type { z } from 'zod';
+import type { processStateSchema } from '../../core/api/index.ts';
+import type { Processes, ProcessIdentity } from '../host/processes.ts';
+import type { SupervisorState } from './process/supervisor.ts';
+
+export type ProcessState = z.infer<typeof processStateSchema>;
+
+export interface ProcessView {
+  readonly process: ProcessState;
+  readonly reason: string;
+}
+
+/** The words of the heartbeat for what the supervisor knows. */
+export function processView(state: SupervisorState): ProcessView {
+  switch (state.kind) {
+    case 'stopped':
+      return { process: 'stopped', reason: state.reason };
+    case 'waiting':
+      return { process: state.reason === '' ? 'starting' : 'failed', reason: state.reason };
+    case 'starting':
+      return { process: 'starting', reason: '' };
+    case 'running':
+      return { process: 'running', reason: '' };
+    case 'held':
+      return { process: 'failed', reason: state.reason };
+  }
+}
+
+/**
+ * The living process that was started with this configuration file, whoever wrote its pid down:
+ * an agent that was killed between starting it and writing must not start a second one.
+ */
+export async function processOfConfig(
+  processes: Processes,
+  configPath: string,
+): Promise<ProcessIdentity | null> {
+  const listed = await processes.list();
+  const isOurs = (argv: readonly string[]) => argv[argv.indexOf('--config') + 1] === configPath;
+  return listed.find(({ argv }) => argv.includes('--config') && isOurs(argv))?.identity ?? null;
+}
