@@ -56,14 +56,7 @@ function or(task: ScsiTask, stored: Buffer): void {
   task.write(task.offsetBytes, merged, flushIfForced);
 }
 
-const COMPARE_AND_WRITE_USAGE = [
-  FLAGS,
-  ...Array<number>(8).fill(0xff),
-  ...[0, 0, 0],
-  0xff,
-  0x1f,
-  0,
-];
+const COMPARE_AND_WRITE_USAGE = [FLAGS, ...Array<number>(8).fill(0xff), 0, 0, 0, 0xff, 0x1f, 0];
 
 export const READ_MODIFY_WRITE_COMMANDS: readonly CommandDescriptor[] = [
   describeCommand({
