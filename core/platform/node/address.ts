@@ -22,8 +22,8 @@ export function parseAddress(address: Address): ParsedAddress | Error {
     if (lengthBytes > SOCKET_PATH_BYTES_MAX) {
       return addressError(
         'ENAMETOOLONG',
-        `the socket path ${path} has ${lengthBytes} bytes, Linux allows ${SOCKET_PATH_BYTES_MAX}: ` +
-          'use a folder with a shorter name',
+        `the socket path ${path} has ${lengthBytes} bytes, ` +
+          `Linux allows ${SOCKET_PATH_BYTES_MAX}: use a folder with a shorter name`,
       );
     }
     return { kind: 'unix', path };

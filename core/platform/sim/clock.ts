@@ -56,10 +56,10 @@ export class SimClock implements Clock {
   readonly #machineClock: MachineClock;
   readonly #random: SimRandom;
 
-  constructor(process: SimProcess, machineClock: MachineClock) {
-    this.#process = process;
+  constructor(owner: SimProcess, machineClock: MachineClock) {
+    this.#process = owner;
     this.#machineClock = machineClock;
-    this.#random = process.simulation.fork(`timers/${process.name}`);
+    this.#random = owner.simulation.fork(`timers/${owner.name}`);
   }
 
   nowMs(): number {

@@ -127,9 +127,9 @@ export class SimDisk {
     return files.reduce((sum, inode) => sum + inode.unflushedCount, 0);
   }
 
-  /** Runs an operation in a thread of `process`. It takes effect even if the process is killed. */
-  perform(process: SimProcess, operation: DiskOperation): void {
-    process.useThread((finished) => {
+  /** Runs an operation in a thread of `owner`. It takes effect even if the process is killed. */
+  perform(owner: SimProcess, operation: DiskOperation): void {
+    owner.useThread((finished) => {
       const powerCuts = this.#powerCuts;
       operation.begin?.();
       const { code, delayMs } = this.#drawFault(operation);
@@ -140,9 +140,9 @@ export class SimDisk {
           return;
         }
         const error = this.#takeEffect(operation, code);
-        this.#noteEnd(process, operation, error);
+        this.#noteEnd(owner, operation, error);
         finished();
-        process.enter(() => operation.done(error));
+        owner.enter(() => operation.done(error));
       };
       this.#simulation.schedule(this.#durationMs(operation.kind) + delayMs, complete);
     });
@@ -265,9 +265,9 @@ export class SimDisk {
     this.#pagesUsed = files.reduce((sum, inode) => sum + inode.cached.pageCount, 0);
   }
 
-  #noteEnd(process: SimProcess, operation: DiskOperation, error: Error | null): void {
+  #noteEnd(owner: SimProcess, operation: DiskOperation, error: Error | null): void {
     const end = error === null ? '' : ` failed: ${codeOf(error)}`;
-    process.note(`${operation.kind} ${operation.path} ${operation.detail}${end}`);
+    owner.note(`${operation.kind} ${operation.path} ${operation.detail}${end}`);
   }
 
   #note(what: string): void {

@@ -47,12 +47,12 @@ export class SimEndpoint implements Connection {
   #finReceived = false;
   #finTaken = false;
 
-  constructor(network: SimNetwork, process: SimProcess, [remote, id]: readonly [string, string]) {
+  constructor(network: SimNetwork, owner: SimProcess, [remote, id]: readonly [string, string]) {
     this.#network = network;
-    this.process = process;
+    this.process = owner;
     this.remote = remote;
     this.#id = id;
-    this.#wire = new Wire(network, process.machine, {
+    this.#wire = new Wire(network, owner.machine, {
       arrived: (segment) => this.#arrivedAtPeer(segment),
       timedOut: () => this.reset('ETIMEDOUT'),
       emptied: () => this.#forgetIfDone(),

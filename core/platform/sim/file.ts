@@ -18,11 +18,11 @@ export class SimFile implements File {
   #released = false;
 
   constructor(
-    process: SimProcess,
+    owner: SimProcess,
     disk: SimDisk,
     { inode, path, mode }: { inode: SimInode; path: string; mode: OpenMode },
   ) {
-    this.#process = process;
+    this.#process = owner;
     this.#disk = disk;
     this.#inode = inode;
     this.#path = path;

@@ -22,9 +22,9 @@ export class SimFiles implements Files {
   readonly #opened = new Set<SimFile>();
   readonly #locked = new Set<SimInode>();
 
-  constructor(process: SimProcess) {
-    this.#process = process;
-    process.onGone(() => {
+  constructor(owner: SimProcess) {
+    this.#process = owner;
+    owner.onGone(() => {
       for (const file of this.#opened) file.release();
       for (const inode of this.#locked) inode.locked = false;
     });

@@ -54,8 +54,9 @@ export class SimInode {
   }
 
   /**
-   * What Linux does when write-back fails: the pages are marked clean. Some had reached the medium;
-   * the others are still read from the cache, will never be written again, and nobody is told twice.
+   * What Linux does when write-back fails: the pages are marked clean. Some had reached the
+   * medium; the others are still read from the cache and will never be written again, and nobody
+   * is told twice.
    */
   forget(mark: number, random: SimRandom): void {
     for (const change of this.#takeUntil(mark)) {

@@ -66,9 +66,9 @@ export class SimMachine {
   process(name: string): SimProcess {
     assert(this.#up, 'a process runs on a machine that is up');
     this.#processCount += 1;
-    const process = new SimProcess(this, `${this.name}/${name}#${this.#processCount}`);
-    this.#processes.add(process);
-    return process;
+    const started = new SimProcess(this, `${this.name}/${name}#${this.#processCount}`);
+    this.#processes.add(started);
+    return started;
   }
 
   newDisk(name: string, options: Omit<SimDiskOptions, 'name'> = {}): SimDisk {
@@ -117,7 +117,7 @@ export class SimMachine {
     if (!this.#up) return;
     this.simulation.note(this.name, 'lost power');
     this.#up = false;
-    for (const process of this.#processes) process.losePower();
+    for (const running of this.#processes) running.losePower();
     for (const disk of this.#disks.values()) disk.losePower();
     this.#mounts.clear();
   }
@@ -134,8 +134,8 @@ export class SimMachine {
   }
 
   /** For SimProcess only. */
-  processGone(process: SimProcess): void {
-    this.#processes.delete(process);
+  processGone(gone: SimProcess): void {
+    this.#processes.delete(gone);
   }
 
   #mountNow(mountPoint: string, disk: SimDisk): void {

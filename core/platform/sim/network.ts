@@ -128,12 +128,9 @@ export class SimNetwork {
     return FIRST_FREE_PORT + this.#portCount;
   }
 
-  newEndpoint(process: SimProcess, remote: string): SimEndpoint {
+  newEndpoint(owner: SimProcess, remote: string): SimEndpoint {
     this.#connectionCount += 1;
-    const endpoint = new SimEndpoint(this, process, [
-      remote,
-      `${remote} (${this.#connectionCount})`,
-    ]);
+    const endpoint = new SimEndpoint(this, owner, [remote, `${remote} (${this.#connectionCount})`]);
     this.#endpoints.add(endpoint);
     return endpoint;
   }
@@ -142,12 +139,12 @@ export class SimNetwork {
     this.#endpoints.delete(endpoint);
   }
 
-  processGone(process: SimProcess, how: 'killed' | 'powerLost'): void {
+  processGone(owner: SimProcess, how: 'killed' | 'powerLost'): void {
     for (const [key, listener] of this.#listeners) {
-      if (listener.process === process) this.#listeners.delete(key);
+      if (listener.process === owner) this.#listeners.delete(key);
     }
     for (const endpoint of this.#endpoints) {
-      if (endpoint.process === process) endpoint.processGone(how);
+      if (endpoint.process === owner) endpoint.processGone(how);
     }
   }
 

@@ -18,8 +18,8 @@ export class ProcessNetwork implements Network {
   readonly #process: SimProcess;
   readonly #network: SimNetwork;
 
-  constructor(process: SimProcess, network: SimNetwork) {
-    this.#process = process;
+  constructor(owner: SimProcess, network: SimNetwork) {
+    this.#process = owner;
     this.#network = network;
   }
 

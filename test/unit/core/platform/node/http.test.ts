@@ -94,7 +94,7 @@ describe('the HTTP transport', () => {
     });
   });
 
-  test('carries it over loopback too, gives null without a body, and errors as answers', async () => {
+  test('carries it over loopback too: null without a body, and errors as answers', async () => {
     const answer: Answer = (exchange, response) => {
       if (exchange.url === '/none') response.writeHead(204).end();
       else json({ code: 'notFound' }, 404)(exchange, response);

@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, lstatSync, writeFileSync } from 'node:fs';
 import * as net from 'node:net';
 import { join } from 'node:path';
@@ -242,7 +242,7 @@ describe('a real connection', () => {
 });
 
 describe('a real listener', () => {
-  test('on a unix socket is for its user only, and takes its file away when it closes', async () => {
+  test('on a unix socket is for its user only, and takes its file away at the end', async () => {
     await using folder = await temporaryFolder('net');
     const path = join(folder.path, 's');
     const umask = process.umask(0);
@@ -271,9 +271,11 @@ describe('a real listener', () => {
   test('takes the place of one that died, and never that of a file', async () => {
     await using folder = await temporaryFolder('net');
     const path = join(folder.path, 's');
-    const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.send('up'))`;
-    const dead = fork('-e', [script], { execArgv: [], silent: true });
-    dead.removeAllListeners();
+    const listening = `require('node:net').createServer().listen(${JSON.stringify(path)}`;
+    const script = `${listening}, () => process.send('up'))`;
+    const dead = spawn(process.execPath, ['-e', script], {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
     await new Promise((resolve) => {
       dead.once('message', resolve);
       dead.once('exit', resolve);

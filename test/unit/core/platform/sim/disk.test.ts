@@ -166,7 +166,7 @@ describe('names after a power cut', () => {
     expect(lost).toBeGreaterThan(5);
   });
 
-  test('replaceWhole leaves the old or the new content, and the new one once it returned', async () => {
+  test('of a replaced file have the old or the new content, the new once it returned', async () => {
     let old = 0;
     for (const seed of SEEDS) {
       const { simulation, machine, files } = machineOf(seed);
@@ -207,7 +207,7 @@ describe('a faulty disk', () => {
     expect(await file.read(0, A.length)).toEqual(A);
   });
 
-  test('forgets after a failed datasync, as Linux does, and the next one says nothing', async () => {
+  test('forgets after a failed datasync, as Linux does; the next one says nothing', async () => {
     const outcomes = new Set<string>();
     for (const seed of SEEDS) {
       const { machine, files } = machineOf(seed);
@@ -226,7 +226,7 @@ describe('a faulty disk', () => {
     expect([...outcomes].toSorted()).toEqual(['a', 'b']);
   });
 
-  test('that is full says so, may have written a part, and takes more once there is room', async () => {
+  test('that is full says so, may have written a part, and takes more when it can', async () => {
     const parts = new Set<number>();
     for (const seed of SEEDS) {
       const { machine, files } = machineOf(seed);

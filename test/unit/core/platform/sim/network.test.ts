@@ -315,7 +315,7 @@ describe('the other side of a connection', () => {
     expect(bytesOf(there).toString()).toBe('hello');
   });
 
-  test('hears nothing from a machine without power, and a reset once that is up again', async () => {
+  test('hears nothing from a machine without power, and a reset once it is up', async () => {
     const { simulation, client, server, here } = await connected(1);
     server.machine.losePower();
     await simulation.runFor(10_000);

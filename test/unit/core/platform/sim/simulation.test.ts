@@ -111,7 +111,7 @@ describe('a simulation', () => {
     expect(fired).toBe(0);
   });
 
-  test('puts events of one instant in an order of the seed, or in that of their making', async () => {
+  test('puts events of one instant in an order of the seed, or of their making', async () => {
     const orderOf = async (seed: number, shuffleTies: boolean): Promise<string> => {
       const simulation = simulate(seed, { shuffleTies });
       let order = '';
