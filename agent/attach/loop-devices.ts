@@ -32,7 +32,7 @@ export class LoopDevices {
     return found.filter((device) => device !== null);
   }
 
-  /** Asks for it; while somebody has it open the kernel only remembers to do it at the last close. */
+  /** While somebody has it open, the kernel only remembers to do it at the last close. */
   async remove(device: string): Promise<void> {
     await runOk(this.#commands, ['losetup', '--detach', device], { timeoutMs: TIMEOUT_MS });
   }

@@ -8,7 +8,7 @@ import type { AttachmentsDependencies } from './attachments.ts';
  *     in the file                on the machine              then
  *     attached, same boot        device and mount in order   taken over
  *     attached, same boot        device in order, no mount   mounted again
- *     attached, same boot        device broken               a problem, told; the next attach renews it
+ *     attached, same boot        device broken               told; the next attach renews it
  *     attached, earlier boot     nothing can be              consumers dropped, record told
  *     attaching, detaching       whatever is left            undone, record told
  *     no file                    a mount of ours             unmounted

@@ -29,7 +29,7 @@ export async function shareMounts(
   await runOk(commands, ['mount', '--make-rshared', realPath], { timeoutMs: TIMEOUT_MS });
 }
 
-/** Takes the bind mount away again, unless something is still mounted below. @throws CommandError */
+/** Takes the bind mount away again, unless something is mounted below. @throws CommandError */
 export async function unshareMounts(
   folder: string,
   { commands, system }: PropagationDependencies,

@@ -1,9 +1,8 @@
-import type { z } from 'zod';
-import type { processStateSchema } from '../../core/api/index.ts';
+import type { ReplicaReport } from '../../core/api/index.ts';
 import type { Processes, ProcessIdentity } from '../host/processes.ts';
 import type { SupervisorState } from './process/supervisor.ts';
 
-export type ProcessState = z.infer<typeof processStateSchema>;
+export type ProcessState = ReplicaReport['process'];
 
 export interface ProcessView {
   readonly process: ProcessState;

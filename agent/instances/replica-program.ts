@@ -7,7 +7,7 @@ import { messageOf } from '../../core/errors.ts';
 import type { Files } from '../../core/platform/index.ts';
 import type { ReplicaSpec } from '../state/schemas.ts';
 
-/** What replica/main.ts reads, for `create` and for `serve`; in a file because it holds a secret. */
+/** What replica/main.ts reads, for `create` and for `serve`. In a file: it holds a secret. */
 export interface ReplicaConfig {
   readonly replicaId: string;
   readonly volumeId: string;

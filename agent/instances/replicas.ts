@@ -1,6 +1,5 @@
 import { join } from 'node:path';
-import type { z } from 'zod';
-import { apiError, type putReplicaSchema, type ReplicaReport } from '../../core/api/index.ts';
+import { type AgentClient, apiError, type ReplicaReport } from '../../core/api/index.ts';
 import { messageOf } from '../../core/errors.ts';
 import { commandError } from '../host/commands.ts';
 import { until } from '../host/time.ts';
@@ -16,7 +15,7 @@ import { ReplicaFacts } from './replica-facts.ts';
 import { ownerOf, replicaConfig, replicaFolder, replicasFolder } from './replica-program.ts';
 import { supervisedReplica, writeReplicaConfig } from './supervised-replica.ts';
 
-export type PutReplica = z.infer<typeof putReplicaSchema>;
+export type PutReplica = Parameters<AgentClient['putReplica']>[1];
 
 export interface ReplicasDependencies extends InstanceDependencies {
   readonly specs: JsonFolder<ReplicaSpec>;

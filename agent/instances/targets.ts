@@ -1,5 +1,4 @@
-import type { z } from 'zod';
-import { apiError, type putTargetSchema, type TargetReport } from '../../core/api/index.ts';
+import { type AgentClient, apiError, type TargetReport } from '../../core/api/index.ts';
 import { delay } from '../host/time.ts';
 import { Turns } from '../host/turns.ts';
 import type { JsonFolder } from '../state/json-folder.ts';
@@ -10,7 +9,7 @@ import { processOfConfig, processView } from './process-state.ts';
 import { presentRun, supervisedTarget } from './supervised-target.ts';
 import { askToRelease, readTargetStatus, type TargetStatus } from './target-status.ts';
 
-export type PutTarget = z.infer<typeof putTargetSchema>;
+export type PutTarget = Parameters<AgentClient['putTarget']>[1];
 
 export interface TargetsDependencies extends InstanceDependencies {
   readonly specs: JsonFolder<TargetSpec>;

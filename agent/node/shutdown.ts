@@ -1,11 +1,10 @@
 /** A shutdown in stages, so that a cluster on one machine stops in the right order. */
-import type { z } from 'zod';
-import type { ShutdownAnswer, shutdownSchema } from '../../core/api/index.ts';
+import type { AgentClient, ShutdownAnswer } from '../../core/api/index.ts';
 import type { Attachments } from '../attach/attachments.ts';
 import type { Replicas } from '../instances/replicas.ts';
 import type { Targets } from '../instances/targets.ts';
 
-export type ShutdownRequest = z.infer<typeof shutdownSchema>;
+export type ShutdownRequest = Parameters<AgentClient['shutdown']>[0];
 
 export interface ShutdownDependencies {
   readonly attachments: Attachments;

@@ -107,10 +107,11 @@ export class Pools {
     const report = reports.find(({ id }) => id === poolId);
     if (report !== undefined && report.availableBytes >= sizeBytes) return;
     const available = formatBytes(report?.availableBytes ?? 0);
+    const where = `pool ${report?.name ?? poolId} of node ${this.#options.node}`;
     throw apiError(
       'noSpace',
-      `pool ${report?.name ?? poolId} of node ${this.#options.node} can promise ${available} more, ` +
-        `${formatBytes(sizeBytes)} are asked for: add a pool or delete volumes`,
+      `${where} can promise ${available} more, ${formatBytes(sizeBytes)} are asked for: ` +
+        'add a pool or delete volumes',
     );
   }
 

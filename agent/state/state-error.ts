@@ -16,7 +16,7 @@ export type StateErrorData = {
   readonly path: string;
 };
 
-/** The agent cannot trust or use its own files: one sentence that names the file and the way out. */
+/** The agent cannot trust or use its own files: a sentence that names the file and the way out. */
 export class StateError extends CodedError<StateErrorData> {
   override readonly name = 'StateError';
 }

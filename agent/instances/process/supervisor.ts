@@ -16,7 +16,7 @@ export interface Supervised {
   /** `replica 1b2c…`, for logs and reasons. */
   readonly name: string;
   readonly logPath: string;
-  /** Writes what the process needs, durably, and gives its argv. A failure counts as a failed start. */
+  /** Writes what the process needs, durably, and gives its argv. To throw is a failed start. */
   prepare(): Promise<readonly string[]>;
   /** Makes durable which process it is, before anything relies on it. */
   started(identity: ProcessIdentity): Promise<void>;
