@@ -68,7 +68,7 @@ export class RebuildOrders {
     return own;
   }
 
-  /** A newer target took over: what the old one ordered ends. Resolves when nothing is in flight. */
+  /** A newer target took over: what the old one ordered ends, and nothing of it is in flight. */
   async supersede(): Promise<void> {
     const reason = 'a newer target took over';
     this.#rebuild?.stop(reason);

@@ -4,7 +4,7 @@
  * looks first, promises later.
  */
 import { messageOf } from '../../core/errors.ts';
-import { type FrameHeader, Op, type PromiseAnswer, Status } from '../../core/wire/frame.ts';
+import { type FrameHeader, Op, type PromiseAnswer, type PromiseReply, Status } from '../../core/wire/frame.ts';
 import type { OrderResult } from '../rebuild/index.ts';
 import { detailPayload, jsonPayload, parseJson, parsePromise, parseRebuild } from './payloads.ts';
 import type { FrameHandler, Peer } from './peer.ts';
@@ -16,6 +16,8 @@ export type PromiseResult =
 
 export interface ControlHost {
   readonly promise: PromiseAnswer;
+  /** Its durable copy of the record, or null. */
+  readonly record: unknown;
   makePromise(epoch: number, instance: string, session: ControlSession): Promise<PromiseResult>;
   /** Null: stored, durably. */
   storeRecord(record: unknown): Promise<Rejection | null>;
@@ -136,8 +138,12 @@ export class ControlSession implements FrameHandler {
       return;
     }
     const result = await this.#host.makePromise(wanted.epoch, wanted.instance, this);
-    const holds = result.kind === 'promised' && this.#host.promise.epoch === wanted.epoch;
-    this.peer.answer(request, holds ? Status.ok : Status.fenced, jsonPayload(result.promise));
+    if (result.kind === 'promised' && this.#host.promise.epoch === wanted.epoch) {
+      const reply: PromiseReply = { ...result.promise, record: this.#host.record };
+      this.peer.answer(request, Status.ok, jsonPayload(reply));
+    } else {
+      this.peer.answer(request, Status.fenced, jsonPayload(result.promise));
+    }
   }
 
   async #record(request: Request, payload: Buffer): Promise<void> {

@@ -90,14 +90,14 @@ const reopenAfterKill: Reopen = async (opened) => {
   const { machine } = opened as SimulatedDevice;
   for (const process of machine.processes) process.kill();
   await machine.simulation.runFor(1_000);
-  return await openSimulated(machine);
+  return openSimulated(machine);
 };
 
 const reopenAfterPowerCut: Reopen = async (opened) => {
   const { machine } = opened as SimulatedDevice;
   machine.losePower();
   machine.boot();
-  return await openSimulated(machine);
+  return openSimulated(machine);
 };
 
 describeBlockDevice('a chain of three layers, killed', openOverOlderLayers, {
