@@ -29,7 +29,7 @@ export const Op = {
   flush: 5,
   /** Control connection: → (nothing). Only answered while `epoch` is the promised one. */
   ping: 6,
-  /** Control connection: JSON PromiseRequest → PromiseAnswer; durable before the answer */
+  /** Control connection: JSON PromiseRequest → PromiseReply; durable before the answer */
   promise: 7,
   /** Control connection: JSON record → (nothing); the copy is durable before the answer */
   record: 8,
@@ -138,6 +138,15 @@ export interface PromiseAnswer extends PromiseMade {
    * neither: else a replica that lost its cache would look as if it had kept it.
    */
   readonly previous: PromiseMade | null;
+}
+
+/** The answer to a promise that was made. */
+export interface PromiseReply extends PromiseAnswer {
+  /**
+   * The replica's copy of the record as it is now that no older target can change it: evidence of
+   * a store that was rolled back between hello and promise (R5).
+   */
+  readonly record: unknown;
 }
 
 export type RebuildRequest =

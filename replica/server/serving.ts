@@ -81,6 +81,10 @@ export class Serving implements ControlHost, RebuildHost {
     return this.#state.promise;
   }
 
+  get record(): unknown {
+    return this.#state.record;
+  }
+
   get folder(): ReplicaFolder {
     return this.#state.folder;
   }

@@ -12,7 +12,7 @@ import {
   type HelloAnswer,
   type HelloRequest,
   Op,
-  type PromiseAnswer,
+  type PromiseReply,
   type RebuildAnswer,
   type RebuildRequest,
   Status,
@@ -27,7 +27,7 @@ import {
 } from './link.ts';
 
 export type PromiseResult =
-  | { readonly kind: 'promised'; readonly promise: PromiseAnswer }
+  | { readonly kind: 'promised'; readonly promise: PromiseReply }
   | { readonly kind: 'fenced'; readonly epoch: number; readonly instance: string }
   | { readonly kind: 'failed'; readonly detail: string };
 
@@ -103,10 +103,12 @@ export class ControlChannel implements LinkOwner {
     const failed = { kind: 'failed', detail: 'the connection broke' } as const;
     this.#send(Op.promise, { epoch, instance }, (header, payload) => {
       if (header === null) return done(failed);
-      const promise = parsePromiseAnswer(parseJsonObject(payload));
+      const facts = parseJsonObject(payload);
+      const promise = parsePromiseAnswer(facts);
       if (header.status === Status.ok && promise !== null) {
         this.startPings(epoch);
-        return done({ kind: 'promised', promise });
+        const record = facts?.['record'] ?? null;
+        return done({ kind: 'promised', promise: { ...promise, record } });
       }
       if (header.status === Status.fenced) return done({ kind: 'fenced', ...promiseOf(payload) });
       const error = errorOf(this.#place.id, header.status, payload);

@@ -329,7 +329,12 @@ export class Coordinator implements MemberListener {
     this.portOf(id).promise(epoch, this.#options.instance, (result) => {
       switch (result.kind) {
         case 'promised':
-          this.#dispatch({ kind: 'promised', member: id, ...promiseFactsOf(result.promise) });
+          this.#dispatch({
+            kind: 'promised',
+            member: id,
+            ...promiseFactsOf(result.promise),
+            copy: copyOf(result.promise.record),
+          });
           break;
         case 'fenced':
           this.fenced(id, result.epoch, result.instance);

@@ -12,7 +12,6 @@ import type {
   Event,
   MemberFacts,
   MemberView,
-  PromiseFacts,
   State,
   Step,
   StopReason,
@@ -62,15 +61,15 @@ function hear(state: State, event: Event, breaks: ReadonlySet<Break>): State {
     case 'start':
       return state;
     case 'storeRetry':
-      return { ...state, storeBusy: false };
+      return storeFree(state);
     case 'recordRead':
-      return onRecordRead({ ...state, storeBusy: false }, event.version, event.record, breaks);
+      return onRecordRead(storeFree(state), event.version, event.record, breaks);
     case 'readFailed':
       return { ...state, waitingFor: `the store: ${event.detail}` };
     case 'swapCommitted':
-      return onCommitted({ ...state, storeBusy: false }, event.version, event.record, breaks);
+      return onCommitted(storeFree(state), event.version, event.record, breaks);
     case 'swapConflict':
-      return onRecordRead({ ...state, storeBusy: false }, event.version, event.record, breaks);
+      return onRecordRead(storeFree(state), event.version, event.record, breaks);
     case 'swapUnknown':
       return onSwapUnknown(state, event.detail, breaks);
     case 'inspected':
@@ -108,6 +107,17 @@ function hear(state: State, event: Event, breaks: ReadonlySet<Break>): State {
     default:
       return unreachable(event);
   }
+}
+
+/**
+ * The store can take a swap again. A keeper that answered before it could may be gone by now: it
+ * must answer once more before a removal is proposed (R17).
+ */
+function storeFree(state: State): State {
+  const free = { ...state, storeBusy: false };
+  if (!state.members.some((member) => member.missed !== null)) return free;
+  const members = state.members.map((member) => ({ ...member, answeredSince: false }));
+  return { ...free, members };
 }
 
 export function patch(state: State, id: string, change: Partial<MemberView>): State {
@@ -273,12 +283,12 @@ function onInspected(
 function onPromised(
   state: State,
   id: string,
-  made: { readonly promise: PromiseFacts; readonly previous: PromiseFacts },
+  made: Pick<MemberFacts, 'promise' | 'previous' | 'copy'>,
 ): State {
   const member = memberOf(state, id);
   if (member === null || member.facts === null) return state;
-  const { promise, previous } = made;
-  const facts = { ...member.facts, promise, previous };
+  const { promise, previous, copy } = made;
+  const facts = { ...member.facts, promise, previous, copy };
   if (promise.cache !== member.facts.cache) {
     // It was started again on another kernel between its hello and its promise: ask it anew.
     return patch(state, id, { link: 'away', facts: { ...facts, cache: promise.cache } });

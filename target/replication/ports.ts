@@ -4,7 +4,7 @@ import type { VolumeRecord } from '../../core/volume/record.ts';
 import type {
   HelloAnswer,
   Op,
-  PromiseAnswer,
+  PromiseReply,
   RebuildAnswer,
   RebuildRequest,
 } from '../../core/wire/frame.ts';
@@ -37,7 +37,7 @@ export interface SessionKey {
 }
 
 export type PromiseResult =
-  | { readonly kind: 'promised'; readonly promise: PromiseAnswer }
+  | { readonly kind: 'promised'; readonly promise: PromiseReply }
   | { readonly kind: 'fenced'; readonly epoch: number; readonly instance: string }
   | { readonly kind: 'failed'; readonly detail: string };
 

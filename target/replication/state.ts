@@ -135,6 +135,7 @@ export type Event =
       readonly member: string;
       readonly promise: PromiseFacts;
       readonly previous: PromiseFacts;
+      readonly copy: CopyFacts | null;
     }
   | {
       readonly kind: 'promiseRefused';

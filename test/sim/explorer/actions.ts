@@ -11,6 +11,8 @@ import {
   readableIds,
 } from '../../../target/replication/views.ts';
 import {
+  mayFail,
+  type Replica,
   replicaOf,
   spend,
   type Target,
@@ -40,12 +42,15 @@ export function tell(world: World, index: number, event: Event): World {
   const stopped = state.phase.kind === 'stopped';
   const life = stopped ? ('dead' as const) : target.life;
   const told = withTarget(world, index, { state, outbox: stopped ? [] : outbox, life });
-  return settle(effects.reduce(checkKeeper, told), index);
+  const checked = effects.reduce((next, effect) => checkKeeper(next, target.instance, effect), told);
+  return settle(checked, index);
 }
 
 /** R17: at the moment a removal is proposed, somebody who stays has what was acknowledged. */
-function checkKeeper(world: World, effect: Effect): World {
+function checkKeeper(world: World, instance: string, effect: Effect): World {
   if (effect.kind !== 'swap' || world.violation !== null) return world;
+  const deposed = world.store.record.targetInstance !== instance;
+  if (deposed || effect.version !== world.store.version) return world;
   const before = inSyncIds(world.store.record);
   const after = inSyncIds(effect.next);
   if (before.every((id) => after.includes(id)) || world.store.late.length > 0) return world;
@@ -104,7 +109,7 @@ export function actionsOf(world: World): Action[] {
     const applies = swap.version === world.store.version;
     add('late swap', applies ? commit(without, swap.next) : without);
   });
-  if (world.left.faults > 0) addPowerLosses(world, add);
+  if (mayFail(world, 'power')) addPowerLosses(world, add);
   const { before, version } = world.store;
   if (world.left.rollbacks > 0 && before !== null) {
     const store = { ...world.store, record: before, version: version - 1, before: null };
@@ -129,7 +134,7 @@ function addTargetActions(world: World, index: number, target: Target, add: Add)
     addMemberActions(world, index, member.id, add);
   }
   if (isServing(target.state)) addClientActions(world, index, target, add);
-  if (world.left.faults > 0) {
+  if (mayFail(world, 'kill')) {
     add(`${who} killed`, withTarget(spend(world, 'faults'), index, { life: 'dead', outbox: [] }));
   }
 }
@@ -189,7 +194,7 @@ function addMemberActions(world: World, index: number, id: string, add: Add): vo
     const event = { kind: 'missed', member: id, detail: 'silent', lostCache: false } as const;
     add(`${who} misses ${id}`, tell(world, index, event));
   }
-  if (world.left.faults === 0 || target.cuts.includes(id)) return;
+  if (!mayFail(world, 'cut') || target.cuts.includes(id)) return;
   const links = { ...target.links };
   delete links[id];
   const cut = withTarget(spend(world, 'faults'), index, { cuts: [...target.cuts, id], links });
@@ -202,14 +207,15 @@ function inspected(world: World, id: string): Event {
     promise: replica.promise,
     previous: replica.previous,
     cache: cacheOf(replica.boot),
-    copy: {
-      epoch: replica.copyEpoch,
-      generation: replica.copyGeneration,
-      attachmentToken: 'token',
-    },
+    copy: copyOf(replica),
     failed: false,
   };
   return { kind: 'inspected', member: id, facts };
+}
+
+function copyOf(replica: Replica): MemberFacts['copy'] {
+  const { copyEpoch: epoch, copyGeneration: generation } = replica;
+  return { epoch, generation, attachmentToken: 'token' };
 }
 
 /** Reaches the replica on a connection opened under its current boot. */
@@ -288,7 +294,7 @@ function addSwap(
   const actor = { kind: 'target', instance: who } as const;
   const refusal = swapRefusal(record, effect.next, actor);
   if (refusal !== null) {
-    add(`${who} swap refused`, { ...world, violation: `the store refused a swap: ${refusal}` });
+    add(`${who} swap refused`, tell(world, index, { kind: 'swapConflict', version, record }));
     return;
   }
   const done = commit(world, effect.next);
@@ -298,7 +304,7 @@ function addSwap(
     record: effect.next,
   } as const;
   add(`${who} swap commits`, tell(done, index, event));
-  if (world.left.faults === 0) return;
+  if (!mayFail(world, 'swap')) return;
   const unknown = { kind: 'swapUnknown', detail: 'no answer' } as const;
   const { next } = effect;
   add(`${who} swap commits unseen`, tell(spend(done, 'faults'), index, unknown));
@@ -333,7 +339,8 @@ function promise(
   const made = same ? before : { epoch, instance, cache: cacheOf(replica.boot) };
   const previous = same ? replica.previous : before;
   const stored = withReplica(world, member, { promise: made, previous });
-  return tell(stored, index, { kind: 'promised', member, promise: made, previous });
+  const copy = copyOf(replica);
+  return tell(stored, index, { kind: 'promised', member, promise: made, previous, copy });
 }
 
 function storeCopy(
@@ -365,7 +372,7 @@ function addEqualise(world: World, index: number, add: Add): void {
   }
   const { value } = replicaOf(world, source);
   const first = others[0];
-  if (first !== undefined && others.length > 1 && world.left.faults > 0) {
+  if (first !== undefined && others.length > 1 && mayFail(world, 'kill')) {
     const partly = withReplica(spend(world, 'faults'), first, { value });
     add(`${who} killed equalising`, withTarget(partly, index, { life: 'dead', outbox: [] }));
   }

@@ -4,13 +4,23 @@ import { RECORD_FORMAT_VERSION, type VolumeRecord } from '../../../core/volume/r
 import { initialState } from '../../../target/replication/membership.ts';
 import type { Break } from '../../../target/replication/state.ts';
 import { actionsOf } from './actions.ts';
-import { type Budget, keyOf, type ModelBreak, type Replica, type Target, type World } from './world.ts';
+import {
+  ALL_FAULTS,
+  type Budget,
+  type FaultKind,
+  keyOf,
+  type ModelBreak,
+  type Replica,
+  type Target,
+  type World,
+} from './world.ts';
 
 export interface Scope {
   readonly replicas: number;
   readonly budget: Budget;
   readonly statesMax: number;
   readonly breaks?: readonly (Break | ModelBreak)[];
+  readonly kinds?: readonly FaultKind[];
   /** Members that are not in sync at first. */
   readonly stale?: readonly string[];
   /** Default true: see World.ordered. */
@@ -128,6 +138,7 @@ function firstWorld(scope: Scope): World {
     left: scope.budget,
     breaks: new Set(scope.breaks ?? []),
     ordered: scope.ordered ?? true,
+    kinds: new Set(scope.kinds ?? ALL_FAULTS),
     violation: null,
   };
 }

@@ -69,6 +69,7 @@ export interface World {
    * scope must be smaller.
    */
   readonly ordered: boolean;
+  readonly kinds: ReadonlySet<FaultKind>;
   /** The first promise that was broken; the search ends there. */
   readonly violation: string | null;
 }
@@ -83,8 +84,16 @@ export interface Budget {
   readonly rollbacks: number;
 }
 
+/** Which faults there are: fewer kinds let the search go deeper. */
+export type FaultKind = 'cut' | 'power' | 'kill' | 'swap';
+export const ALL_FAULTS: readonly FaultKind[] = ['cut', 'power', 'kill', 'swap'];
+
+export function mayFail(world: World, kind: FaultKind): boolean {
+  return world.left.faults > 0 && world.kinds.has(kind);
+}
+
 /** Rules of replicas that the model itself can switch off. */
-export type ModelBreak = 'R8-promise-anyone' | 'R9-late-landing';
+export type ModelBreak = 'R8-promise-anyone';
 
 export function replicaOf(world: World, id: string): Replica {
   const replica = world.replicas.find((candidate) => candidate.id === id);
