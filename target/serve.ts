@@ -1,6 +1,6 @@
 /** Wires one volume's target: store, members, replicated volume, logical unit, portal, admin. */
 import { messageOf } from '../core/errors.ts';
-import type { HttpTransport, Platform } from '../core/platform/index.ts';
+import type { HttpTransport, Platform, Timer } from '../core/platform/index.ts';
 import type { VolumeRecord } from '../core/volume/record.ts';
 import { startAdminServer } from './admin/admin-server.ts';
 import type { TargetStatus } from './admin/status.ts';
@@ -101,6 +101,7 @@ class RunningTarget {
   readonly #coordinator: Coordinator;
   readonly #portal: Portal;
   #releasing = false;
+  #deadline: Timer | null = null;
 
   static async open(
     config: TargetConfig,
@@ -162,11 +163,13 @@ class RunningTarget {
   release(platform: Platform): void {
     if (this.#releasing) return;
     this.#releasing = true;
-    platform.clock.timer(RELEASE_DEADLINE_MS, () => this.#coordinator.giveUp());
+    this.#deadline = platform.clock.timer(RELEASE_DEADLINE_MS, () => this.#coordinator.giveUp());
     void this.#portal.close().then(() => this.#coordinator.release());
   }
 
   async closePortal(): Promise<void> {
+    // A timer that nobody waits for would keep the process until it fires.
+    this.#deadline?.cancel();
     if (!this.#releasing) await this.#portal.dropAllSessions();
   }
 }
