@@ -120,7 +120,9 @@ export class SimFile implements File {
   }
 
   #change(change: ContentChange): void {
-    if (this.#mode === 'read') throw fileError('EBADF', this.#path);
+    if (this.#mode === 'read') {
+      throw fileError(change.kind === 'truncate' ? 'EINVAL' : 'EBADF', this.#path);
+    }
     this.#disk.change(this.#inode, change, this.#path);
   }
 

@@ -79,9 +79,13 @@ export class Namespace {
 
   /** @returns the file that lost its name by it, or null. */
   rename(from: string, to: string): SimInode | null {
-    const node = this.find(from);
     const source = this.#placeOf(from);
     const target = this.#placeOf(to);
+    const node = this.find(from);
+    if (node.kind === 'folder' && `${to}/`.startsWith(`${from}/`) && to !== from) {
+      throw fileError('EINVAL', to);
+    }
+    if (from.startsWith(`${to}/`)) throw fileError('ENOTEMPTY', to);
     const replaced = target.folder.entries.get(target.name) ?? null;
     if (replaced === node) return null;
     if (replaced?.kind === 'folder') {
@@ -90,7 +94,6 @@ export class Namespace {
     } else if (replaced !== null && node.kind === 'folder') {
       throw fileError('ENOTDIR', to);
     }
-    if (`${to}/`.startsWith(`${from}/`)) throw fileError('EINVAL', to);
     this.#log([
       { ...source, node: null },
       { ...target, node },
