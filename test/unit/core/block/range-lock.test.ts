@@ -111,7 +111,7 @@ describe('a range lock', () => {
   });
 
   test('grants exactly those whom no earlier one blocks, over many random runs', () => {
-    for (let seed = 0; seed < 60; seed += 1) {
+    for (let seed = 0; seed < 20; seed += 1) {
       const random = new SimRandom(`range lock ${seed}`);
       const lock = new RangeLock();
       const model: Holder[] = [];
@@ -126,7 +126,7 @@ describe('a range lock', () => {
           const mode = random.pick<RangeMode>(['shared', 'write', 'exclusive']);
           model.push(take(lock, mode, random.below(60), 1 + random.below(20)));
         }
-        expect(lock.count).toBe(model.length);
+        if (lock.count !== model.length) throw new Error(`seed ${seed} step ${step}: a count`);
         model.forEach((holder, index) => {
           const free = !model.slice(0, index).some((earlier) => blocks(earlier, holder));
           if (holder.granted !== free) {

@@ -113,7 +113,7 @@ describe('a frame', () => {
         expect(frames).toEqual(sent.map(received));
         expect(decoding.atBoundary).toBe(true);
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 
@@ -219,7 +219,7 @@ describe('a damaged stream', () => {
 
   test('with random bits flipped, cut anywhere, gives the frames before and then nothing', () => {
     const random = new SimRandom('damage');
-    for (let round = 0; round < 500; round += 1) {
+    for (let round = 0; round < 200; round += 1) {
       const sent = Array.from({ length: 5 }, (_none, index) => ({
         ...NOTHING,
         sequence: index + 1,
@@ -246,7 +246,7 @@ describe('a damaged stream', () => {
 
   test('of random bytes is refused, and never read on', () => {
     const random = new SimRandom('noise');
-    for (let round = 0; round < 500; round += 1) {
+    for (let round = 0; round < 200; round += 1) {
       const noise = random.bytes(FRAME_HEADER_BYTES + random.below(200));
       if (round % 2 === 0) encode(NOTHING).copy(noise, 0, 0, 8);
       expect(refusalOf(noise)).not.toBeNull();
