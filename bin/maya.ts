@@ -54,9 +54,15 @@ function describeFailure(error: unknown): string {
   return messageOf(error);
 }
 
-try {
-  process.exitCode = await run(process.argv.slice(2));
-} catch (error) {
-  process.stderr.write(`maya: ${describeFailure(error)}\n`);
-  process.exitCode = EXIT_FAILURE;
+async function statusOf(argv: readonly string[]): Promise<number> {
+  try {
+    return await run(argv);
+  } catch (error) {
+    process.stderr.write(`maya: ${describeFailure(error)}\n`);
+    return EXIT_FAILURE;
+  }
 }
+
+// When a service's main is over the process is: a timer or an idle connection keeps nobody waiting.
+// Nothing that was written is lost, for files, pipes and terminals are written at once on Linux.
+process.exit(await statusOf(process.argv.slice(2)));

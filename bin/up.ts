@@ -20,7 +20,6 @@ const EXIT_USAGE = 2;
 const LOG_BYTES_MAX = 16 * MiB;
 /** After a refused stop, so long for the second Ctrl-C. */
 const FORCE_WINDOW_MS = 5_000;
-const ALIVE_INTERVAL_MS = 60_000;
 
 export async function main(argv: string[]): Promise<number> {
   try {
@@ -140,9 +139,7 @@ class Signals {
     if (signal.aborted) return;
     const came = Promise.withResolvers<void>();
     signal.addEventListener('abort', () => came.resolve());
-    // Neither a signal handler nor a service that runs by itself keeps Node from ending.
-    const alive = setInterval(() => undefined, ALIVE_INTERVAL_MS);
-    await came.promise.finally(() => clearInterval(alive));
+    await came.promise;
   }
 }
 

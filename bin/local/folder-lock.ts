@@ -11,7 +11,8 @@ export class FolderLockError extends CodedError<{
 
 /**
  * One `maya up` a state folder. The lock is an abstract unix socket (unix(7)) named after the
- * folder's device and inode: the kernel frees it with the process, so none is ever stale.
+ * folder's device and inode: the kernel frees it with the process, so none is ever stale. While it
+ * is held it also keeps the process, which otherwise has nothing to wait for but signals.
  */
 export async function lockFolder(folder: string): Promise<AsyncDisposable> {
   const { dev, ino } = statSync(folder);
@@ -29,7 +30,6 @@ export async function lockFolder(folder: string): Promise<AsyncDisposable> {
       cause,
     );
   }
-  server.unref();
   return {
     async [Symbol.asyncDispose]() {
       const closed = Promise.withResolvers<void>();
