@@ -102,6 +102,7 @@ function claim(state: State): Step {
     phase: { kind: 'claiming' },
     storeBusy: true,
     priorTarget: record.targetInstance,
+    claimedGeneration: record.generation,
   };
   return then({ ...claiming, waitingFor: 'the store to take the new epoch' }, {
     kind: 'swap',

@@ -38,6 +38,7 @@ export function initialState(options: MembershipOptions): State {
     clean: false,
     skipLeaseWait: false,
     priorTarget: null,
+    claimedGeneration: 0,
     strangersLeft: false,
     doubt: null,
     releaseAsked: false,
@@ -181,23 +182,30 @@ function confirmDoubt(state: State, record: VolumeRecord): string | null {
   return seen === null ? null : state.doubt;
 }
 
-/** One sentence when a replica has a newer copy or promise than `record`; else null. */
+/**
+ * One sentence when a replica has a newer copy or promise than `record`; else null. Once the
+ * record is ours, what others left on a replica must be older than what we claimed it from: our
+ * own claim and swaps count generations up as well, and would hide it.
+ */
 export function newerEvidence(state: State, record: VolumeRecord): string | null {
-  const ownEpoch = record.targetInstance === state.instance ? record.epoch : -1;
+  const owned = record.targetInstance === state.instance;
+  const epochMax = owned ? record.epoch - 1 : record.epoch;
   for (const { id, facts } of state.members) {
     if (facts === null) continue;
-    const { epoch } = facts.promise;
-    if (epoch > record.epoch && epoch !== ownEpoch) {
+    const { promise, copy } = facts;
+    if (promise.instance !== state.instance && promise.epoch > epochMax) {
       return (
-        `replica ${id} has promised epoch ${epoch}, ` +
+        `replica ${id} has promised epoch ${promise.epoch} to another target, ` +
         `but the store's record is at epoch ${record.epoch}`
       );
     }
-    const copy = facts.copy;
-    if (copy !== null && (copy.epoch > record.epoch || copy.generation > record.generation)) {
+    if (copy === null) continue;
+    const own = owned && copy.epoch === record.epoch;
+    const generationMax = owned && !own ? state.claimedGeneration : record.generation;
+    if (copy.epoch > record.epoch || copy.generation > generationMax) {
       return (
         `replica ${id} has a copy of the record at generation ${copy.generation}, ` +
-        `but the store's record is at generation ${record.generation}`
+        `but the store's record was at generation ${generationMax}`
       );
     }
   }

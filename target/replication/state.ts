@@ -100,6 +100,8 @@ export interface State {
   readonly skipLeaseWait: boolean;
   /** The target in the record before this one claimed it. */
   readonly priorTarget: string | null;
+  /** The record's generation before this one claimed it. */
+  readonly claimedGeneration: number;
   /** A straggler was given up at the start: what it promised is not known. */
   readonly strangersLeft: boolean;
   /** A replica's copy or promise was newer than the record: the record is read again (R5). */
