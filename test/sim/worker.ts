@@ -1,0 +1,23 @@
+/** A thread that runs seeds as they are given, one after the other. */
+import { parentPort } from 'node:worker_threads';
+import { messageOf } from '../../core/errors.ts';
+import { runSeed, type Verdict } from './run.ts';
+
+export type WorkerAnswer = { readonly seed: number; readonly verdict: Verdict };
+
+/** What escaped from a run belongs to the seed that was running. */
+let escaped: string | null = null;
+process.on('unhandledRejection', (error) => {
+  escaped ??= error instanceof Error ? `${error.stack}` : messageOf(error);
+});
+
+async function run(seed: number): Promise<Verdict> {
+  escaped = null;
+  const verdict = await runSeed({ seed });
+  if (escaped === null || verdict.failure !== null) return verdict;
+  return { ...verdict, failure: { checker: 'no-crash', sentence: `unhandled: ${escaped}` } };
+}
+
+parentPort?.on('message', (seed: number) => {
+  void run(seed).then((verdict) => parentPort?.postMessage({ seed, verdict }));
+});

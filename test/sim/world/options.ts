@@ -1,0 +1,62 @@
+/** What a seed decides before anything happens: the size of things and what may go wrong. */
+import type { SimRandom } from '../../../core/platform/sim/index.ts';
+import { KiB, MiB } from '../../../core/units.ts';
+import type { Break } from '../../../target/replication/state.ts';
+import type { WorkloadOptions } from '../client/workload.ts';
+import { FAULT_NAMES, type FaultName } from './faults.ts';
+
+export interface WorldOptions {
+  readonly seed: number | string;
+  readonly breaks: ReadonlySet<Break>;
+  /** How long faults go on. */
+  readonly faultsForMs: number;
+  readonly sizeBytes: number;
+  readonly workload: WorkloadOptions;
+  readonly depth: number;
+  readonly thinkMs: readonly [number, number];
+  readonly faults: readonly FaultName[];
+  readonly betweenFaultsMs: readonly [number, number];
+  /** So many replicas may be in trouble at once. */
+  readonly troubledMax: number;
+  readonly stablePorts: boolean;
+  /** Bytes of the pool's disk on each node. */
+  readonly poolBytes: number;
+}
+
+/** Swarm testing: each seed has some of the faults only, so that rare pairs meet often. */
+export function drawOptions(
+  seed: number | string,
+  random: SimRandom,
+  given: Partial<WorldOptions> = {},
+): WorldOptions {
+  const sizeBytes = 16 * MiB;
+  const share = random.between([0.15, 0.7]);
+  const faults = FAULT_NAMES.filter(() => random.chance(share));
+  const slowest = random.pick([1_500, 3_000, 6_000, 12_000]);
+  const write = random.between([2, 8]);
+  return {
+    seed,
+    breaks: new Set(),
+    faultsForMs: random.pick([10_000, 20_000, 30_000]),
+    sizeBytes,
+    workload: {
+      sizeBytes,
+      areaCount: 1 + random.below(3),
+      areaBytes: random.pick([32 * KiB, 128 * KiB, 512 * KiB]),
+      mix: {
+        write,
+        read: random.between([2, 6]),
+        unmap: random.chance(0.6) ? random.between([0, 1]) : 0,
+        flush: random.pick([0.05, 0.5, 1.5]),
+      },
+    },
+    depth: random.pick([1, 2, 4, 8]),
+    thinkMs: [1, random.pick([30, 150, 500])],
+    faults,
+    betweenFaultsMs: [100, slowest],
+    troubledMax: random.pick([1, 1, 2, 3]),
+    stablePorts: random.chance(0.7),
+    poolBytes: 1024 * MiB,
+    ...given,
+  };
+}

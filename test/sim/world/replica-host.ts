@@ -1,0 +1,83 @@
+/** A replica on its machine: its folder, and the process that serves it when there is one. */
+import { messageOf } from '../../../core/errors.ts';
+import type { SimMachine, SimProcess } from '../../../core/platform/sim/index.ts';
+import { createReplica, openReplica, type Replica } from '../../../replica/index.ts';
+
+export const POOL_PATH = '/pool';
+
+export interface ReplicaHostOptions {
+  readonly replicaId: string;
+  readonly volumeId: string;
+  readonly incarnation: string;
+  readonly poolId: string;
+  readonly token: string;
+  readonly sizeBytes: number;
+}
+
+export class ReplicaHost {
+  readonly id: string;
+  readonly node: string;
+  readonly machine: SimMachine;
+  readonly #options: ReplicaHostOptions;
+  /** Its folder was taken away or emptied for good: it never comes back (R6). */
+  lost = false;
+  process: SimProcess | null = null;
+  replica: Replica | null = null;
+  startedAtMs = 0;
+
+  constructor(machine: SimMachine, options: ReplicaHostOptions) {
+    this.id = options.replicaId;
+    this.node = machine.name;
+    this.machine = machine;
+    this.#options = options;
+  }
+
+  get path(): string {
+    return `${POOL_PATH}/replicas/${this.id}`;
+  }
+
+  get running(): boolean {
+    return this.process !== null && this.replica !== null;
+  }
+
+  /** Mints its folder (R6), by a process of the agent. */
+  async create(record: unknown): Promise<void> {
+    const agent = this.machine.process('agent');
+    const spec = { ...this.#options, poolPath: POOL_PATH, blockSizeBytes: 512, record };
+    try {
+      await createReplica(agent.platform, spec);
+    } finally {
+      agent.kill();
+    }
+  }
+
+  /** @param onGone when the process has ended, however it did. */
+  start(address: string, onGone: () => void): void {
+    const process = this.machine.process(`replica-${this.id}`);
+    this.process = process;
+    this.startedAtMs = process.simulation.nowMs;
+    process.onGone(() => {
+      if (this.process === process) {
+        this.process = null;
+        this.replica = null;
+      }
+      onGone();
+    });
+    process.enter(() => {
+      openReplica(process.platform, {
+        ...this.#options,
+        poolPath: POOL_PATH,
+        addresses: [address],
+        log: (event, fields) => process.note(`${event} ${JSON.stringify(fields)}`),
+      }).then(
+        (replica) => {
+          if (this.process === process) this.replica = replica;
+        },
+        (error: unknown) => {
+          process.note(`does not start: ${messageOf(error)}`);
+          process.kill();
+        },
+      );
+    });
+  }
+}
