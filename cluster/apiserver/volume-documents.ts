@@ -28,6 +28,7 @@ export class VolumeDocuments implements Volumes {
   readonly #clock: Clock;
   /** Name by id: complete, because this process alone makes volumes. */
   readonly #names = new Map<string, string>();
+  #listed: { readonly revision: number; readonly volumes: readonly VolumeDocument[] } | null = null;
 
   private constructor(store: Store, changes: Changes, clock: Clock) {
     this.#store = store;
@@ -42,9 +43,13 @@ export class VolumeDocuments implements Volumes {
     return documents;
   }
 
+  /** As long as the store's revision is the same, so is the list. */
   async list(): Promise<readonly VolumeDocument[]> {
-    const { documents } = await this.#store.list(VOLUME);
-    return documents.map(({ id, value }) => parseVolume(id, value));
+    if (this.#listed?.revision === (await this.#store.revision())) return this.#listed.volumes;
+    const { revision, documents } = await this.#store.list(VOLUME);
+    const volumes = documents.map(({ id, value }) => parseVolume(id, value));
+    this.#listed = { revision, volumes };
+    return volumes;
   }
 
   /** By id, or by name. */

@@ -119,7 +119,7 @@ export class SqliteStore implements Store {
     return row === undefined ? null : this.#document(kind, row);
   }
 
-  /** SQLite checks its own structure, not what is in it: a changed digit of an epoch is found here. */
+  /** SQLite checks its structure, not what is in it: a changed digit of an epoch is found here. */
   #document(kind: string, row: Row): StoredDocument {
     const { id, body, checksum } = row;
     assert(typeof id === 'string' && typeof body === 'string', 'columns are strict text');

@@ -1,11 +1,13 @@
-/** The apiserver is killed before and after every change of the store and every call of an agent. */
+/** The apiserver is killed before and after every change of the store and call of an agent. */
 import { describe, expect, test } from '@jest/globals';
 import { attachVolume, detachVolume } from '../../../../cluster/apiserver/attachment.ts';
 import { createVolume } from '../../../../cluster/apiserver/create-volume.ts';
 import { deleteVolume } from '../../../../cluster/apiserver/delete-volume.ts';
 import { getRecord } from '../../../../cluster/apiserver/record.ts';
 import { listVolumes } from '../../../../cluster/apiserver/status.ts';
+import { StoreError } from '../../../../cluster/store/store.ts';
 import { apiError } from '../../../../core/api/index.ts';
+import { refusal } from '../../../fixtures/cluster/problem.ts';
 import { SimulatedCluster } from '../../../fixtures/cluster/simulated-cluster.ts';
 
 const create = (cluster: SimulatedCluster) =>
@@ -145,6 +147,33 @@ describe('a crash at any step is finished or undone after the restart:', () => {
     while (await crashedAt(story, stepCount)) stepCount += 1;
     expect(stepCount).toBeGreaterThanOrEqual(story.stepCountMin);
   });
+});
+
+test('with the store full changes are refused; with room it goes on', async () => {
+  const cluster = await SimulatedCluster.started();
+  await create(cluster);
+  cluster.storeError = new StoreError({ code: 'full' }, 'the store is full');
+  expect(await refusal(attach(cluster))).toMatchObject({
+    code: 'unavailable',
+    detail: 'the store is full',
+  });
+  await cluster.simulation.runFor(10_000);
+  expect(cluster.lostFor).toBeNull();
+  cluster.storeError = null;
+  await attach(cluster);
+  await cluster.simulation.runFor(5_000);
+  expect(cluster.node('a').targets.size).toBe(1);
+});
+
+test('with the store lost nothing is ordered, and whoever runs the apiserver is told', async () => {
+  const cluster = await SimulatedCluster.started();
+  await create(cluster);
+  cluster.storeError = new StoreError({ code: 'unavailable' }, 'EIO');
+  for (const node of cluster.nodes) node.reboot();
+  for (const node of cluster.nodes) node.requests.length = 0;
+  await cluster.simulation.runFor(5_000);
+  expect(cluster.lostFor).toBe(cluster.storeError);
+  expect(cluster.nodes.flatMap((node) => node.requests)).toEqual([]);
 });
 
 test('an interrupted create is finished even if nobody asks again', async () => {

@@ -14,7 +14,7 @@ async function documents(cluster: SimulatedCluster): Promise<VolumeDocument[]> {
   return (await cluster.volumes()).map(({ value }) => value as VolumeDocument);
 }
 
-test('a volume is ready when all its folders are minted, with defaults for what was not asked', async () => {
+test('a volume is ready when all folders are minted, with defaults for the rest', async () => {
   const cluster = await SimulatedCluster.started();
   const view = await create(cluster, { name: 'data' });
   expect(view).toMatchObject({
@@ -36,7 +36,7 @@ test('a volume is ready when all its folders are minted, with defaults for what 
   expect(cluster.folders()).toEqual(view.members.map(({ id }) => id).toSorted());
 });
 
-test('R6: no record is there before the last folder is minted, and no folder is minted after', async () => {
+test('R6: no record before the last folder is minted, and no folder minted after', async () => {
   const cluster = await SimulatedCluster.started();
   const minted: boolean[] = [];
   for (const node of cluster.nodes) {
@@ -67,7 +67,7 @@ test('R6: no record is there before the last folder is minted, and no folder is 
   );
 });
 
-test('the default is one replica a node when there are fewer than three, not counting lost ones', async () => {
+test('the default is one replica a node when fewer than three are online', async () => {
   const cluster = await SimulatedCluster.started({ nodeCount: 3 });
   cluster.node('c').isUp = false;
   await cluster.simulation.runFor(11_000);
@@ -103,7 +103,7 @@ describe('a second create', () => {
     expect(await documents(cluster)).toHaveLength(1);
   });
 
-  test('without options is refused when the first had some, and equal when it had none', async () => {
+  test('without options is refused when the first had some, else equal', async () => {
     const cluster = await SimulatedCluster.started({ nodeCount: 2 });
     await create(cluster, { name: 'sized', sizeBytes: GiB });
     expect((await refusal(create(cluster, { name: 'sized' }))).code).toBe('exists');
@@ -252,7 +252,7 @@ describe('when an agent says that it cannot,', () => {
   });
 });
 
-test('an answer that was lost is asked for again, and the volume has one folder a node', async () => {
+test('a lost answer is asked for again, and the volume has one folder a node', async () => {
   const cluster = await SimulatedCluster.started();
   const b = cluster.node('b');
   let lostCount = 2;
@@ -268,7 +268,7 @@ test('an answer that was lost is asked for again, and the volume has one folder 
   expect(cluster.nodes.map((node) => node.folders.size)).toEqual([1, 1, 1]);
 });
 
-test('a create that takes too long says what it waits for, and goes on when asked again', async () => {
+test('a create that takes long says what it waits for, and goes on when asked again', async () => {
   const cluster = await SimulatedCluster.started();
   const c = cluster.node('c');
   c.refuse = () => apiError('unavailable', 'the disk is being checked');
@@ -296,7 +296,7 @@ test('a create whose caller has left is made all the same', async () => {
   expect(await create(cluster, { name: 'data' })).toMatchObject({ phase: 'ready' });
 });
 
-test('a create during the deletion of that name waits for its end and makes a new volume', async () => {
+test('a create during the deletion of that name makes a new volume after it', async () => {
   const cluster = await SimulatedCluster.started();
   const old = await create(cluster, { name: 'data' });
   const b = cluster.node('b');
@@ -312,7 +312,7 @@ test('a create during the deletion of that name waits for its end and makes a ne
   expect(cluster.folders()).toEqual(made.members.map(({ id }) => id).toSorted());
 });
 
-test('a volume that is deleted while it is being made is gone, and its creator is told', async () => {
+test('a volume that is deleted while being made is gone, and its creator is told', async () => {
   const cluster = await SimulatedCluster.started();
   cluster.node('c').refuse = ({ method }) =>
     method === 'PUT' ? apiError('unavailable', 'slow') : null;

@@ -57,7 +57,7 @@ test('an attached volume is not deleted, and its holder is named', async () => {
   expect(cluster.folders()).toEqual([]);
 });
 
-test('with a node away the deletion is promised, said, and done when the node is back', async () => {
+test('with a node away the deletion is promised, and done when it is back', async () => {
   const cluster = await SimulatedCluster.started();
   const { id } = await create(cluster);
   const c = cluster.node('c');
@@ -124,7 +124,7 @@ test('deletes at once are one deletion', async () => {
   }
 });
 
-test('R7: what shows up of a deleted volume is removed; what no tombstone names is left alone', async () => {
+test('R7: what shows up of a deleted volume is removed; strangers are left alone', async () => {
   const cluster = await SimulatedCluster.started();
   const { id } = await create(cluster);
   await remove(cluster);

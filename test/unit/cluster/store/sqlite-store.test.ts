@@ -226,7 +226,7 @@ const WRITER = `
     process.stdout.write(document.version + ' ' + count + '\\n');
   }`;
 
-test('a process killed in the middle of changes leaves the last answered one, or the next', async () => {
+test('a process killed amid changes leaves the last answered one, or the next', async () => {
   await using file = await storeFile();
   const child = spawn(process.execPath, [...NODE_OPTIONS, WRITER, STORE_MODULE, file.path]);
   let output = '';
