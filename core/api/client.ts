@@ -4,8 +4,8 @@
  */
 import { z } from 'zod';
 import type { HttpTransport } from '../platform/index.ts';
-import { apiError, badRequestFrom, problemSchema, ApiError } from './errors.ts';
 import * as agent from './agent.ts';
+import { ApiError, apiError, badRequestFrom, problemSchema } from './errors.ts';
 import * as nodes from './nodes.ts';
 import * as volumes from './volumes.ts';
 
@@ -165,11 +165,7 @@ export class AgentClient {
     const call = ['POST', `/v1/volumes/${segment(volume)}/attach`, body] as const;
     return this.#caller.call(call, agent.agentAttachAnswerSchema, long(options));
   }
-  detach(
-    volume: string,
-    body: z.infer<typeof agent.agentDetachSchema>,
-    options?: CallOptions,
-  ) {
+  detach(volume: string, body: z.infer<typeof agent.agentDetachSchema>, options?: CallOptions) {
     const call = ['POST', `/v1/volumes/${segment(volume)}/detach`, body] as const;
     return this.#caller.call(call, nothing, long(options));
   }

@@ -1,8 +1,9 @@
 /** Volume options as strings: the same words at every front door (docker -o, CSI, dvdcli). */
-import { type ApiError, apiError } from './errors.ts';
-import { type CreateVolume, REPLICAS_MAX } from './volumes.ts';
+
 import { messageOf } from '../errors.ts';
 import { parseVolumeSize } from '../units.ts';
+import { type ApiError, apiError } from './errors.ts';
+import { type CreateVolume, REPLICAS_MAX } from './volumes.ts';
 
 const VALID = ['size', 'replicas', 'fs', 'fsOptions', 'pool'] as const;
 
@@ -55,10 +56,7 @@ function sizeOf(volume: string, value: string): number {
 function replicasOf(volume: string, value: string): number {
   const replicas = /^[0-9]{1,2}$/.test(value) ? Number(value) : 0;
   if (replicas >= 1 && replicas <= REPLICAS_MAX) return replicas;
-  throw wrong(
-    volume,
-    `option replicas=${shown(value)} is not a number from 1 to ${REPLICAS_MAX}`,
-  );
+  throw wrong(volume, `option replicas=${shown(value)} is not a number from 1 to ${REPLICAS_MAX}`);
 }
 
 function fileSystemOf(volume: string, value: string): 'ext4' | 'xfs' | 'none' {

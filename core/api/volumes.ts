@@ -72,9 +72,7 @@ export const volumeViewSchema = z.object({
   /** One sentence when not healthy. */
   message: z.string(),
   members: z.array(memberViewSchema),
-  attachment: z
-    .object({ node: z.string(), initiatorNames: z.array(z.string()) })
-    .nullable(),
+  attachment: z.object({ node: z.string(), initiatorNames: z.array(z.string()) }).nullable(),
   target: z
     .object({
       node: z.string(),

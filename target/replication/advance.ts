@@ -33,14 +33,11 @@ export function advance(state: State, breaks: Breaks): Step {
   }
 }
 
-/** R5: evidence that the store is behind a replica stops the target, but only a fresh read counts. */
+/** R5: evidence that the store is behind a replica; the record, read after it, confirms it. */
 function checkEvidence(state: State): State {
-  if (state.record === null || state.storeBusy) return state;
-  const evidence = newerEvidence(state, state.record);
-  if (evidence === null) return state;
-  if (state.doubt === null) return { ...state, doubt: evidence };
-  const detail = `the store was rolled back: ${evidence}; run mayactl admin recover`;
-  return stop(state, { code: 'evidence', detail });
+  const over = state.phase.kind === 'stopped';
+  if (over || state.record === null || state.storeBusy || state.doubt !== null) return state;
+  return { ...state, doubt: newerEvidence(state, state.record) };
 }
 
 function then(state: State, ...effects: Effect[]): Step {
@@ -104,11 +101,14 @@ function claim(state: State): Step {
     priorTarget: record.targetInstance,
     claimedGeneration: record.generation,
   };
-  return then({ ...claiming, waitingFor: 'the store to take the new epoch' }, {
-    kind: 'swap',
-    version: state.version,
-    next,
-  });
+  return then(
+    { ...claiming, waitingFor: 'the store to take the new epoch' },
+    {
+      kind: 'swap',
+      version: state.version,
+      next,
+    },
+  );
 }
 
 /**
@@ -151,6 +151,7 @@ function judge(state: State, breaks: Breaks): State {
 /** The claim's answer was adopted by `hear`, or is unknown: then the record is read again. */
 function whenClaiming(state: State, breaks: Breaks): Step {
   if (state.storeBusy || state.record === null) return then(state);
+  if (state.doubt !== null) return readAgain(state);
   if (state.record.targetInstance !== state.instance) {
     // Unknown outcome or a conflict with the agent: the record as read decides.
     return claim(state);
@@ -189,7 +190,10 @@ function promisesMissing(members: readonly MemberView[]): string {
  */
 function allLostCaches(state: State, effects: readonly Effect[]): Step {
   const newest = state.members
-    .flatMap((member) => (member.facts?.copy == null ? [] : [member.facts.copy]))
+    .flatMap((member) => {
+      const copy = member.facts?.copy ?? null;
+      return copy === null ? [] : [copy];
+    })
     .reduce((high, copy) => (copy.generation > high.generation ? copy : high), {
       generation: -1,
       epoch: -1,

@@ -82,8 +82,9 @@ export class Coordinator implements MemberListener {
       clock: dependencies.clock,
       port: (slot) => this.portOf(this.#slots[slot] ?? ''),
       memberFailed: (slot, error) => this.#memberFailed(slot, error),
-      equalise: (offsetBytes, lengthBytes, done) =>
-        this.#equaliseLater({ offsetBytes, lengthBytes }, done),
+      equalise: (offsetBytes, lengthBytes, done) => {
+        void this.#equaliseLater({ offsetBytes, lengthBytes }, done);
+      },
     });
     this.#rebuilds = new RebuildDuty({
       ...dependencies,
@@ -364,8 +365,12 @@ export class Coordinator implements MemberListener {
     if (done) this.#dispatch({ kind: 'equalised' });
   }
 
-  #equaliseLater(range: { offsetBytes: number; lengthBytes: number }, done: () => void): void {
-    void this.#equalise(range, () => !this.#over).then(done);
+  async #equaliseLater(
+    range: { readonly offsetBytes: number; readonly lengthBytes: number },
+    done: () => void,
+  ): Promise<void> {
+    await this.#equalise(range, () => !this.#over);
+    done();
   }
 
   /** Again and again, as members come and go, until it is done (true) or not wanted (false). */

@@ -7,15 +7,7 @@
 import { unreachable } from '../../core/assert.ts';
 import { inSyncIds, type VolumeRecord } from '../../core/volume/record.ts';
 import { advance } from './advance.ts';
-import type {
-  Break,
-  Event,
-  MemberFacts,
-  MemberView,
-  State,
-  Step,
-  StopReason,
-} from './state.ts';
+import type { Break, Event, MemberFacts, MemberView, State, Step, StopReason } from './state.ts';
 import { isInSync, memberOf } from './views.ts';
 
 export interface MembershipOptions {
@@ -172,14 +164,13 @@ function onRecordRead(
     // Of two that start together one loses and exits (R2).
     return stop(state, supersededBy(record));
   }
-  return adopt({ ...state, doubt: confirmDoubt(state, record) }, version, record, breaks);
-}
-
-/** A doubt stands only if the record, read again, has not caught up with the evidence (R5). */
-function confirmDoubt(state: State, record: VolumeRecord): string | null {
-  if (state.doubt === null) return null;
-  const seen = newerEvidence(state, record);
-  return seen === null ? null : state.doubt;
+  const evidence = breaks.has('R5-ignore-copies') ? null : newerEvidence(state, record);
+  if (evidence !== null && evidence === state.doubt) {
+    const detail = `the store was rolled back: ${evidence}; run mayactl admin recover`;
+    return stop(state, { code: 'evidence', detail });
+  }
+  // Evidence that came while the record was read proves nothing: the record is read once more.
+  return adopt({ ...state, doubt: evidence }, version, record, breaks);
 }
 
 /**
@@ -327,8 +318,7 @@ function onPromiseRefused(
   if (member === null || member.facts === null) return state;
   const { epoch, instance } = promise;
   const facts = { ...member.facts, promise: { ...member.facts.promise, epoch, instance } };
-  const doubt = `replica ${id} has promised epoch ${promise.epoch}`;
-  return { ...patch(state, id, { facts }), doubt: state.doubt ?? doubt };
+  return patch(state, id, { facts });
 }
 
 function onCopyStored(state: State, id: string, generation: number): State {

@@ -98,10 +98,7 @@ async function waitForCopy(plan: RebuildPlan, dependencies: RebuildDependencies)
  */
 async function verify(plan: RebuildPlan, dependencies: RebuildDependencies): Promise<void> {
   const whole = { offsetBytes: 0, lengthBytes: plan.sizeBytes };
-  const extents = await Promise.all([
-    extentsOf(plan.source, whole),
-    extentsOf(plan.member, whole),
-  ]);
+  const extents = await Promise.all([extentsOf(plan.source, whole), extentsOf(plan.member, whole)]);
   const regions = regionsOf(whole, extents);
   let next = 0;
   const work = async (): Promise<void> => {

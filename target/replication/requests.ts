@@ -4,9 +4,9 @@ import { crc32c } from '../../core/crc32c/index.ts';
 import type { Clock } from '../../core/platform/index.ts';
 import {
   decodeExtents,
-  encodeExtentsRequest,
   EXTENTS_MAX,
   type Extent,
+  encodeExtentsRequest,
 } from '../../core/wire/extents.ts';
 import { Op, type RebuildAnswer, type RebuildRequest } from '../../core/wire/frame.ts';
 import type { DataOp, MemberPort, PromiseResult } from './ports.ts';
@@ -32,8 +32,8 @@ export function request(
   });
 }
 
-export async function checksumsOf(port: MemberPort, range: Range): Promise<Buffer> {
-  return await request(port, Op.checksum, range);
+export function checksumsOf(port: MemberPort, range: Range): Promise<Buffer> {
+  return request(port, Op.checksum, range);
 }
 
 /** All extents within the range, page by page. */

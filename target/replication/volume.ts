@@ -123,8 +123,8 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
   update(view: VolumeView): void {
     this.#view = view;
     if (this.#closed) return;
-    for (const command of [...this.#fanOuts]) this.#settle(command);
-    for (const command of [...this.#reads]) this.#reconsider(command);
+    for (const command of this.#fanOuts.slice()) this.#settle(command);
+    for (const command of this.#reads.slice()) this.#reconsider(command);
     if (view.failure !== null) this.#failHeld(view.failure);
     else if (view.reads || view.writes) this.#startHeld();
   }
@@ -141,7 +141,7 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
   /** R11: a ping sent at `sentAtMs` was answered by the member in `slot`. */
   pinged(slot: number, sentAtMs: number): void {
     this.#pingedMs[slot] = sentAtMs;
-    for (const command of [...this.#reads]) if (command.data !== null) this.#answerRead(command);
+    for (const command of this.#reads.slice()) if (command.data !== null) this.#answerRead(command);
   }
 
   /** Calls back once nothing is in flight (at once if so). */
@@ -394,13 +394,13 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     const held = this.#held;
     this.#held = held.filter((command) => command.sinceMs > limitMs);
     for (const command of held) if (command.sinceMs <= limitMs) command.fail(busy);
-    for (const command of [...this.#fanOuts]) {
+    for (const command of this.#fanOuts.slice()) {
       if (command.startedMs > limitMs || command.done === null) continue;
       const { done } = command;
       command.done = null;
       done(busy);
     }
-    for (const command of [...this.#reads]) {
+    for (const command of this.#reads.slice()) {
       if (command.startedMs > limitMs || command.done === null) continue;
       const { done } = command;
       command.done = null;

@@ -80,7 +80,7 @@ function hashOf(world: World): string {
   return createHash('sha1').update(keyOf(world)).digest('base64').slice(0, 16);
 }
 
-function firstWorld(scope: Scope): World {
+export function firstWorld(scope: Scope): World {
   const ids = ['A', 'B', 'C', 'D'].slice(0, scope.replicas);
   const record: VolumeRecord = {
     formatVersion: RECORD_FORMAT_VERSION,
