@@ -38,22 +38,26 @@ export interface Exploration {
 }
 
 interface Node {
-  readonly world: World;
+  /** Forgotten once all that follows from it was seen: only its name is needed for the story. */
+  world: World | null;
   readonly parent: Node | null;
   readonly name: string;
 }
 
 export function explore(scope: Scope): Exploration {
   const seen = new Set<string>();
-  const first: Node = { world: firstWorld(scope), parent: null, name: '' };
-  let frontier: Node[] = [first];
-  seen.add(hashOf(first.world));
+  const start = firstWorld(scope);
+  let frontier: Node[] = [{ world: start, parent: null, name: '' }];
+  seen.add(hashOf(start));
   while (frontier.length > 0) {
     const next: Node[] = [];
     for (const node of frontier) {
-      for (const { name, next: world } of actionsOf(node.world)) {
+      const { world: before } = node;
+      if (before === null) continue;
+      node.world = null;
+      for (const { name, next: world } of actionsOf(before)) {
         const reached: Node = { world, parent: node, name };
-        if (world.violation !== null) return found(reached, seen.size);
+        if (world.violation !== null) return found(reached, world.violation, seen.size);
         const hash = hashOf(world);
         if (seen.has(hash)) continue;
         seen.add(hash);
@@ -68,12 +72,12 @@ export function explore(scope: Scope): Exploration {
   return { states: seen.size, complete: true, violation: null, story: [] };
 }
 
-function found(node: Node, states: number): Exploration {
+function found(node: Node, violation: string, states: number): Exploration {
   const story: string[] = [];
   for (let at: Node | null = node; at !== null; at = at.parent) {
     if (at.name !== '') story.unshift(at.name);
   }
-  return { states, complete: false, violation: node.world.violation, story };
+  return { states, complete: false, violation, story };
 }
 
 function hashOf(world: World): string {
