@@ -3,8 +3,9 @@
  * unanswered ones wait, and are sent again in their order on the next one (replication R15):
  * replicas apply overlapping requests in order, so an unanswered suffix repeated is harmless.
  */
-import { blockError, NO_DATA } from '../../core/block/block-device.ts';
+
 import type { BlockError } from '../../core/block/block-device.ts';
+import { blockError, NO_DATA } from '../../core/block/block-device.ts';
 import {
   DATA_DEADLINE_MS,
   FLUSH_DEADLINE_MS,

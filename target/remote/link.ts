@@ -2,8 +2,10 @@
  * One connection to a replica: hello first, then pipelined requests by sequence number. It never
  * reconnects; RemoteReplica makes a new one.
  */
-import { FrameDecoder } from '../../core/wire/codec.ts';
-import { encodeHeader } from '../../core/wire/codec.ts';
+
+import { messageOf } from '../../core/errors.ts';
+import type { Connection, Network } from '../../core/platform/index.ts';
+import { encodeHeader, FrameDecoder } from '../../core/wire/codec.ts';
 import {
   ANSWER,
   type FrameHeader,
@@ -14,8 +16,6 @@ import {
   type PromiseMade,
   Status,
 } from '../../core/wire/frame.ts';
-import { messageOf } from '../../core/errors.ts';
-import type { Connection, Network } from '../../core/platform/index.ts';
 
 export interface LinkOwner {
   /** It answered hello with ok. */

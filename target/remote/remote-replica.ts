@@ -9,7 +9,6 @@ import {
   type BlockDevice,
   type BlockDone,
   type BlockError,
-
   checkRange,
   NO_DATA,
   type ReadDone,
