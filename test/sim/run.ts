@@ -29,6 +29,8 @@ export interface RunOptions {
 /** The longest back-off of a rebuild is a minute; several may be needed one after the other. */
 const HEAL_WITHIN_MS = 400_000;
 const DRAIN_WITHIN_MS = 120_000;
+/** Commands go on for so long after the last fault, while what was behind is rebuilt. */
+const CALM_MS = 5_000;
 const LAST_EVENTS = 60;
 
 class Failed extends Error {
@@ -105,8 +107,10 @@ async function runAll(world: World): Promise<void> {
   const endMs = simulation.nowMs + options.faultsForMs;
   await reach(() => simulation.nowMs >= endMs, options.faultsForMs + 1_000, 'the end of faults');
   world.heal();
-  await reach(() => world.isWhole, HEAL_WITHIN_MS, 'all in sync again');
+  const calmMs = simulation.nowMs + CALM_MS;
+  await reach(() => simulation.nowMs >= calmMs, CALM_MS + 1_000, 'a while after the faults');
   world.quiesce();
+  await reach(() => world.isWhole, HEAL_WITHIN_MS, 'all in sync again');
   await reach(() => world.isQuiet, DRAIN_WITHIN_MS, 'the end of every command');
   await readAll(world, reach);
   for (const checker of checkers) {
