@@ -30,7 +30,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const transport = new NodeHttpTransport({ address: config.storeAddress });
   log('start', { instance: config.instance, portal: config.portal, pid: process.pid });
   try {
-    const why = await serve(config, { platform, transport, log }, release.signal);
+    const why = await serve(config, { platform, transport, log, pid: process.pid }, release.signal);
     return exitOf(why, log);
   } catch (error) {
     const detail = `volume ${config.volumeName}: ${messageOf(error)}`;

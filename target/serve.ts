@@ -18,6 +18,8 @@ export interface ServeDependencies {
   readonly platform: Platform;
   readonly transport: HttpTransport;
   readonly log: EventLog;
+  /** Of this process, for its status. */
+  readonly pid: number;
 }
 
 const STORE_RETRY_MS = 500;
@@ -41,7 +43,7 @@ export async function serve(
   const over = Promise.withResolvers<StopReason>();
   const admin = await startAdminServer({
     socketPath: config.adminSocket,
-    status: () => (target === null ? startingStatus(config) : target.status()),
+    status: () => (target === null ? startingStatus(config, dependencies.pid) : target.status()),
     release: async () => {
       asked?.();
       const why = await over.promise;
@@ -98,6 +100,7 @@ function storeOf(config: TargetConfig, dependencies: ServeDependencies): HttpRec
 
 class RunningTarget {
   readonly #config: TargetConfig;
+  readonly #pid: number;
   readonly #coordinator: Coordinator;
   readonly #portal: Portal;
   #releasing = false;
@@ -146,17 +149,23 @@ class RunningTarget {
     const portalLog = { network, clock, random, address, log };
     const portal = await openPortal(portalLog, { targetName: config.iqn, logicalUnit, admits });
     coordinator.start();
-    return new RunningTarget(config, coordinator, portal);
+    return new RunningTarget(config, dependencies.pid, { coordinator, portal });
   }
 
-  private constructor(config: TargetConfig, coordinator: Coordinator, portal: Portal) {
+  private constructor(
+    config: TargetConfig,
+    pid: number,
+    parts: { readonly coordinator: Coordinator; readonly portal: Portal },
+  ) {
     this.#config = config;
-    this.#coordinator = coordinator;
-    this.#portal = portal;
+    this.#pid = pid;
+    this.#coordinator = parts.coordinator;
+    this.#portal = parts.portal;
   }
 
   status(): TargetStatus {
-    return targetStatusOf(this.#config, this.#coordinator, this.#portal.sessionCount);
+    const status = targetStatusOf(this.#config, this.#coordinator);
+    return { ...status, sessionCount: this.#portal.sessionCount, pid: this.#pid };
   }
 
   /** No new commands, then a flush, then the record says released (R11). */
@@ -174,7 +183,7 @@ class RunningTarget {
   }
 }
 
-function startingStatus(config: TargetConfig): TargetStatus {
+function startingStatus(config: TargetConfig, pid: number): TargetStatus {
   return {
     volumeId: config.volumeId,
     instance: config.instance,
@@ -186,6 +195,6 @@ function startingStatus(config: TargetConfig): TargetStatus {
     reason: 'waits for the store',
     members: [],
     sessionCount: 0,
-    pid: process.pid,
+    pid,
   };
 }

@@ -8,8 +8,7 @@ import { isInSync } from './replication/views.ts';
 export function targetStatusOf(
   config: TargetConfig,
   coordinator: Coordinator,
-  sessionCount: number,
-): TargetStatus {
+): Omit<TargetStatus, 'sessionCount' | 'pid'> {
   const { state } = coordinator;
   return {
     volumeId: config.volumeId,
@@ -21,8 +20,6 @@ export function targetStatusOf(
     portal: config.portal,
     reason: state.phase.kind === 'serving' && state.waitingFor === '' ? '' : state.waitingFor,
     members: state.members.map((member) => memberStatusOf(member, coordinator)),
-    sessionCount,
-    pid: process.pid,
   };
 }
 

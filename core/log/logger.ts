@@ -65,5 +65,6 @@ class WinstonLogger implements Logger {
 function textLine(line: winston.Logform.TransformableInfo): string {
   const { timestamp: time, level, message, service, ...fields } = line;
   const rest = Object.entries(fields).map(([name, value]) => ` ${name}=${JSON.stringify(value)}`);
-  return `${String(time)} ${level.padEnd(5)} ${String(service)}: ${String(message)}${rest.join('')}`;
+  const head = `${String(time)} ${level.padEnd(5)} ${String(service)}: ${String(message)}`;
+  return `${head}${rest.join('')}`;
 }

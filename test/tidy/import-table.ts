@@ -61,7 +61,8 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   }),
 
   main('target'),
-  pure('target/iscsi', ['core']),
+  pure('target', ['core', 'target']),
+  pure('target/iscsi', ['core', 'target/iscsi', 'target/scsi']),
   pure('target/iscsi/pdu', ['core', 'target/iscsi']),
   pure('target/iscsi/login', ['core', 'target/iscsi']),
   pure('target/iscsi/session', ['core', 'target/iscsi', 'target/scsi']),

@@ -77,8 +77,8 @@ function encodeBlockLimits(unit: LogicalUnit): Buffer {
   put32(blocks(TRANSFER_BYTES_OPTIMAL), 12);
   put32(blocks(UNMAP_COMMAND_BYTES_MAX), 20);
   put32(UNMAP_DESCRIPTOR_COUNT_MAX, 24);
-  // OPTIMAL UNMAP GRANULARITY is left at "not reported". Linux takes the physical block for it; told
-  // the same number, QEMU would ask GET LBA STATUS before each read of 32 KiB or more.
+  // OPTIMAL UNMAP GRANULARITY is left at "not reported". Linux takes the physical block for it;
+  // told the same number, QEMU would ask GET LBA STATUS before each read of 32 KiB or more.
   put32(blocks(WRITE_SAME_BYTES_MAX), 40);
   return content;
 }
