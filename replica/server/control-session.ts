@@ -4,7 +4,13 @@
  * looks first, promises later.
  */
 import { messageOf } from '../../core/errors.ts';
-import { type FrameHeader, Op, type PromiseAnswer, type PromiseReply, Status } from '../../core/wire/frame.ts';
+import {
+  type FrameHeader,
+  Op,
+  type PromiseAnswer,
+  type PromiseReply,
+  Status,
+} from '../../core/wire/frame.ts';
 import type { OrderResult } from '../rebuild/index.ts';
 import { detailPayload, jsonPayload, parseJson, parsePromise, parseRebuild } from './payloads.ts';
 import type { FrameHandler, Peer } from './peer.ts';
@@ -19,8 +25,8 @@ export interface ControlHost {
   /** Its durable copy of the record, or null. */
   readonly record: unknown;
   makePromise(epoch: number, instance: string, session: ControlSession): Promise<PromiseResult>;
-  /** Null: stored, durably. */
-  storeRecord(record: unknown): Promise<Rejection | null>;
+  /** Null: stored, durably, or another epoch is promised by now and nothing was done. */
+  storeRecord(record: unknown, epoch: number): Promise<Rejection | null>;
   order(payload: ReturnType<typeof parseRebuild> & object): Promise<OrderResult | null>;
 }
 
@@ -151,7 +157,7 @@ export class ControlSession implements FrameHandler {
       this.#fence(request);
       return;
     }
-    const rejection = await this.#host.storeRecord(parseJson(payload));
+    const rejection = await this.#host.storeRecord(parseJson(payload), request.epoch);
     if (!this.#isPromised(request)) this.#fence(request);
     else if (rejection === null) this.peer.answer(request, Status.ok);
     else this.peer.answer(request, rejection.status, rejection.payload);

@@ -111,9 +111,9 @@ export class Serving implements ControlHost, RebuildHost {
     return { kind, promise: this.promise };
   }
 
-  storeRecord(record: unknown): Promise<Rejection | null> {
+  storeRecord(record: unknown, epoch: number): Promise<Rejection | null> {
     const { identity } = this.folder;
-    return this.#state.storeRecord(record, (held) => judgeRecord(record, held, identity));
+    return this.#state.storeRecord(record, epoch, (held) => judgeRecord(record, held, identity));
   }
 
   order(request: RebuildRequest): Promise<OrderResult | null> {

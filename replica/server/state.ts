@@ -46,9 +46,8 @@ export class ReplicaState {
   #promise: PromiseAnswer;
   #chain: Chain | null = null;
   #chainProblem: StorageError | null = null;
-  /** One promise after the other, one record after the other. */
-  #promising: Promise<unknown> = Promise.resolve();
-  #recording: Promise<unknown> = Promise.resolve();
+  /** Promises and copies of the record, one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
 
   private constructor(
     platform: Platform,
@@ -109,24 +108,31 @@ export class ReplicaState {
     instance: string,
     onHigher: () => void,
   ): Promise<'promised' | 'fenced'> {
-    const own = this.#promising.then(() => this.#promiseNow(epoch, instance, onHigher));
-    this.#promising = own.catch(() => undefined);
+    const own = this.#last.then(() => this.#promiseNow(epoch, instance, onHigher));
+    this.#last = own.catch(() => undefined);
     return own;
   }
 
-  /** @param judge may reject; asked when all earlier copies have been stored. */
+  /**
+   * Does nothing when another epoch is promised by the time it is its turn: after a promise no
+   * older target changes the copy any more, so that what the new one is told of it stays true.
+   *
+   * @param judge may reject; asked when all earlier copies have been stored.
+   */
   storeRecord<Rejected>(
     record: unknown,
+    epoch: number,
     judge: (held: unknown) => 'store' | 'same' | Rejected,
   ): Promise<Rejected | null> {
-    const own = this.#recording.then(async () => {
+    const own = this.#last.then(async () => {
+      if (epoch !== this.#promise.epoch) return null;
       const verdict = judge(this.record);
       if (verdict === 'same') return null;
       if (verdict !== 'store') return verdict;
       await this.folder.record.store(record);
       return null;
     });
-    this.#recording = own.catch(() => undefined);
+    this.#last = own.catch(() => undefined);
     return own;
   }
 
@@ -164,8 +170,7 @@ export class ReplicaState {
 
   /** Only when nothing is in flight. */
   async close(): Promise<void> {
-    await this.#promising;
-    await this.#recording;
+    await this.#last;
     await this.#chain?.close();
     await closeReplicaFolder(this.folder);
   }

@@ -86,3 +86,19 @@ test.each([{}, null, 7, { ...recordOf(3, 4), formatVersion: 2 }, { ...recordOf(3
     expect(answer?.status).toBe(Status.badRequest);
   },
 );
+
+test('R5: after a promise no older target changes the copy, however long its order took', async () => {
+  for (let seed = 0; seed < 10; seed += 1) {
+    const { replica, control } = await start(seed);
+    await replica.finish(control.askJson(Op.record, recordOf(3, 4)));
+    const successor = await replica.connect('other');
+    await replica.finish(successor.hello(replica.hello()));
+    void control.askJson(Op.record, recordOf(3, 5));
+    await replica.simulation.runFor(replica.simulation.random.below(30) / 10);
+    const promise = successor.askJson(Op.promise, { epoch: 4, instance: 'successor' });
+    void control.askJson(Op.record, recordOf(3, 6));
+    const told = jsonOf(await replica.finish(promise))['record'];
+    await replica.simulation.runFor(1_000);
+    expect(await copyOf(replica)).toEqual(told);
+  }
+});
