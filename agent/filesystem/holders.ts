@@ -89,6 +89,8 @@ async function nameOf(system: SystemFiles, pid: string): Promise<string> {
   const groups = (await system.text(`/proc/${pid}/cgroup`)) ?? '';
   const container = /[0-9a-f]{64}/.exec(groups)?.[0];
   if (container !== undefined) return `container ${container.slice(0, 12)}`;
-  const command = (await system.text(`/proc/${pid}/comm`))?.trim() ?? 'unknown';
-  return `pid ${pid} (${command})`;
+  // The name of the first thread is not always the program's (Node's is `MainThread`).
+  const program = (await system.link(`/proc/${pid}/exe`))?.replace(/ \(deleted\)$/, '');
+  const command = program?.split('/').at(-1) ?? (await system.text(`/proc/${pid}/comm`))?.trim();
+  return `pid ${pid} (${command ?? 'unknown'})`;
 }
