@@ -135,6 +135,7 @@ export class Serving implements ControlHost, RebuildHost {
     const former = this.#state.chain;
     if (former !== null) await this.releaseChain(former);
     await this.#state.adopt(chain);
+    await this.#state.renewPromise();
   }
 
   sourceHello(replicaId: string): HelloRequest {

@@ -114,6 +114,24 @@ export class ReplicaState {
   }
 
   /**
+   * All that the chain has was written under the present kernel and mount: the promise says so
+   * from now on, durably. Else a member that lost its cache, and was rebuilt since, would be taken
+   * for one that lost it again (R15).
+   */
+  renewPromise(): Promise<void> {
+    const own = this.#last.then(async () => {
+      const held = this.#promise;
+      const { bootId, mountId } = this.cache;
+      if (held.epoch === 0 || (held.bootId === bootId && held.mountId === mountId)) return;
+      const promise: PromiseAnswer = { ...held, ...this.cache };
+      await this.folder.promise.store(promise);
+      this.#promise = promise;
+    });
+    this.#last = own.catch(() => undefined);
+    return own;
+  }
+
+  /**
    * Does nothing when another epoch is promised by the time it is its turn: after a promise no
    * older target changes the copy any more, so that what the new one is told of it stays true.
    *

@@ -58,6 +58,8 @@ export interface ChannelDependencies {
 type Answered = (header: Readonly<FrameHeader> | null, payload: Buffer) => void;
 
 const RECONNECT_MS = 200;
+/** Whoever refused will not think otherwise at once. */
+const RECONNECT_REFUSED_MS = 2_000;
 /** A control connection that was opened and says nothing is as good as none. */
 const HELLO_DEADLINE_MS = 3_000;
 const TICK_MS = 250;
@@ -75,6 +77,7 @@ export class ControlChannel implements LinkOwner {
   /** Epoch of the promise that pings are sent under; 0: none. */
   #pingEpoch = 0;
   #connectingSinceMs = 0;
+  #reconnectMs = RECONNECT_MS;
   #tickedMs = 0;
   #pingedMs = 0;
   #heardMs = 0;
@@ -144,6 +147,7 @@ export class ControlChannel implements LinkOwner {
   linkOpened(link: Link, hello: HelloAnswer): void {
     link.epoch = this.#pingEpoch;
     this.#heardMs = this.#dependencies.clock.nowMs();
+    this.#reconnectMs = RECONNECT_MS;
     this.#dependencies.listener.inspected(this.#place.id, hello);
   }
 
@@ -173,6 +177,7 @@ export class ControlChannel implements LinkOwner {
       listener.fenced(id, promise.epoch, promise.instance);
       return;
     }
+    this.#reconnectMs = RECONNECT_REFUSED_MS;
     const facts = parseJsonObject(refusal.payload);
     const code = facts?.['code'];
     const error = errorOf(id, refusal.status, refusal.payload);
@@ -207,7 +212,7 @@ export class ControlChannel implements LinkOwner {
     if (nowMs - this.#tickedMs > TICK_MS + LOOP_GAP_MS) this.#heardMs = nowMs;
     this.#tickedMs = nowMs;
     if (this.#link === null) {
-      if (nowMs - this.#connectingSinceMs >= RECONNECT_MS) this.#connect();
+      if (nowMs - this.#connectingSinceMs >= this.#reconnectMs) this.#connect();
     } else if (!this.#link.open && nowMs - this.#connectingSinceMs > HELLO_DEADLINE_MS) {
       this.#link.close('it did not answer hello in time');
     } else if (nowMs - this.#pingedMs >= PING_INTERVAL_MS) {

@@ -215,6 +215,7 @@ export class Coordinator implements MemberListener {
   #refresh(): void {
     if (this.#over) return;
     for (const member of this.#state.members) this.#ensurePort(member.id);
+    this.#closePorts();
     this.#openSessions();
     const writesFromMs = this.#state.skipLeaseWait
       ? 0
@@ -236,6 +237,18 @@ export class Coordinator implements MemberListener {
     const port = this.#dependencies.createMember(id, address, this);
     this.#ports.set(id, port);
     port.open();
+  }
+
+  /** Members that are not in the record any more, and bind nothing. */
+  #closePorts(): void {
+    const binding = bindingIds(this.#state);
+    for (const [id, port] of this.#ports) {
+      const needed = binding.includes(id) || this.#rebuilds.owns(id);
+      if (needed || memberOf(this.#state, id) !== null || this.#state.record === null) continue;
+      port.dropSession();
+      port.close();
+      this.#ports.delete(id);
+    }
   }
 
   #openSessions(): void {

@@ -305,6 +305,8 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     if (!this.#underLease()) return;
     const data = command.data;
     assert(data !== null, 'a read is answered with its data');
+    // Whoever was removed meanwhile is rebuilt, and takes nothing any more.
+    command.damaged &= this.#view.readable;
     if (command.damaged !== 0) this.#repair(command, data);
     this.#finishRead(command, null, data);
   }
