@@ -1,8 +1,8 @@
+import { cacheOf } from '../../target/remote/data-session.ts';
+import { RemoteReplica } from '../../target/remote/remote-replica.ts';
 import { INCARNATION, SimulatedReplica, TOKEN, VOLUME } from '../fixtures/simulated-replica.ts';
 import { SimulatedStore, SimulatedTarget, threeReplicas } from '../fixtures/simulated-target.ts';
 import { simulate } from '../fixtures/simulation.ts';
-import { cacheOf } from '../../target/remote/data-session.ts';
-import { RemoteReplica } from '../../target/remote/remote-replica.ts';
 import { describeBlockDevice, type OpenedDevice } from './block-device.ts';
 
 const EPOCH = 1;
