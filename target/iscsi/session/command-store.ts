@@ -55,6 +55,11 @@ export class CommandStore {
     this.#free.push(command);
   }
 
+  /** Would `reserve` give room now? */
+  hasRoom(lengthBytes: number): boolean {
+    return this.#line.length === 0 && this.#fits(lengthBytes);
+  }
+
   /**
    * Room for the data of a command whose turn it is, or a place at the end of the line. At least
    * one command always has room, however large it is.
@@ -62,7 +67,7 @@ export class CommandStore {
    * @param mustWait whatever room there is.
    */
   reserve(command: Command, lengthBytes: number, mustWait: boolean): boolean {
-    if (mustWait || this.#line.length > 0 || !this.#hasRoom(lengthBytes)) {
+    if (mustWait || !this.hasRoom(lengthBytes)) {
       command.reservedBytes = 0;
       this.#line.push(command);
       return false;
@@ -77,7 +82,7 @@ export class CommandStore {
     const first = this.#line[0];
     if (first === undefined) return undefined;
     const lengthBytes = lengthBytesOf(first);
-    if (!this.#hasRoom(lengthBytes)) return undefined;
+    if (!this.#fits(lengthBytes)) return undefined;
     this.#line.shift();
     first.reservedBytes = lengthBytes;
     this.#reservedBytes += lengthBytes;
@@ -90,7 +95,7 @@ export class CommandStore {
     if (index >= 0) this.#line.splice(index, 1);
   }
 
-  #hasRoom(lengthBytes: number): boolean {
+  #fits(lengthBytes: number): boolean {
     return this.#reservedBytes === 0 || this.#reservedBytes + lengthBytes <= this.#reservedBytesMax;
   }
 }

@@ -12,18 +12,13 @@ import type { SessionParameters } from '../login/parameters.ts';
 import { AT, FINAL, get32, NO_TAG } from '../pdu/format.ts';
 import type { Command } from './command.ts';
 
-/** The buffer that the data is gathered in: no larger than what any command can use. */
-function allocate(expectedBytes: number): Buffer {
-  return Buffer.allocUnsafeSlow(Math.min(expectedBytes, TRANSFER_BYTES_MAX));
-}
-
 /**
- * A place for immediate data that comes in pieces: the beginning of the buffer for all of it.
+ * A place for immediate data that comes in pieces: the beginning of a buffer for all of the data.
  * Null when the immediate data is all there is.
  */
 export function placeForImmediate(expectedBytes: number, dataBytes: number): Buffer | null {
-  const canTakeMore = dataBytes < Math.min(expectedBytes, TRANSFER_BYTES_MAX);
-  return canTakeMore ? allocate(expectedBytes) : null;
+  const wholeBytes = Math.min(expectedBytes, TRANSFER_BYTES_MAX);
+  return dataBytes < wholeBytes ? Buffer.allocUnsafeSlow(wholeBytes) : null;
 }
 
 /**
@@ -39,7 +34,7 @@ export function takeImmediate(
     readonly parameters: SessionParameters;
   },
 ): void {
-  const { parameters, place } = options;
+  const { parameters } = options;
   command.unsolicitedIsOpen = !options.isFinal;
   if (!options.isFinal && parameters.initialR2T) {
     command.dataSense = SENSE.unexpectedUnsolicitedData;
@@ -54,26 +49,26 @@ export function takeImmediate(
     return;
   }
   command.receivedBytes = data.length;
-  if (place !== null) command.data = place;
-  else if (data.length === command.expectedBytes) command.data = data;
-  else {
-    command.data = allocate(command.expectedBytes);
-    data.copy(command.data);
-  }
+  command.data = options.place ?? data;
 }
 
 /** Where the data of this Data-Out belongs, when it is in order; null: nowhere. */
 export function placeForDataOut(
   command: Command,
   header: Buffer,
-  range: { readonly at: number; readonly dataBytes: number },
+  options: {
+    readonly at: number;
+    readonly dataBytes: number;
+    readonly parameters: SessionParameters;
+  },
 ): Buffer | null {
-  const offset = get32(header, range.at + AT.bufferOffset) >>> 0;
-  const isNext = command.dataSense === null && offset === command.receivedBytes;
-  if (!isNext || offset + range.dataBytes > command.expectedBytes) return null;
-  command.data ??= allocate(command.expectedBytes);
-  const end = offset + range.dataBytes;
-  return end <= command.data.length ? command.data.subarray(offset, end) : null;
+  const { at, dataBytes, parameters } = options;
+  const offset = get32(header, at + AT.bufferOffset) >>> 0;
+  if (isStopped(command) || offset !== command.receivedBytes) return null;
+  const end = offset + dataBytes;
+  const tag = get32(header, at + AT.transferTag);
+  if (end > sequenceEnd(command, tag, parameters)) return null;
+  return roomFor(command, end, parameters).subarray(offset, end);
 }
 
 /**
@@ -91,14 +86,13 @@ export function takeDataOut(
   const { at, data, parameters } = options;
   const isFinal = ((header[at + 1] as number) & FINAL) !== 0;
   const tag = get32(header, at + AT.transferTag);
-  const end =
-    tag === NO_TAG ? unsolicitedEnd(command, parameters) : solicitedEnd(command, tag, parameters);
+  const end = sequenceEnd(command, tag, parameters);
   if (end < 0) {
     // Data that nobody asked for. What was asked for may still come, and ends the command.
     command.dataSense ??= SENSE.unexpectedUnsolicitedData;
     return false;
   }
-  append(command, header, { at, data, end });
+  append(command, header, { at, data, end, parameters });
   if (!isFinal) return false;
   command.dataNumber = 0;
   if (tag === NO_TAG) {
@@ -110,7 +104,18 @@ export function takeDataOut(
   return true;
 }
 
-/** How far unasked data may go, or -1 when none is expected. */
+/** How far the sequence of this tag may go, or -1 when nobody waits for it. */
+function sequenceEnd(command: Command, tag: number, parameters: SessionParameters): number {
+  return tag === NO_TAG
+    ? unsolicitedEnd(command, parameters)
+    : solicitedEnd(command, tag, parameters);
+}
+
+/** The command has failed: the rest of its data is dropped. */
+function isStopped(command: Command): boolean {
+  return command.isDecided || command.dataSense !== null;
+}
+
 function unsolicitedEnd(command: Command, parameters: SessionParameters): number {
   if (!command.unsolicitedIsOpen) return -1;
   return Math.min(parameters.firstBurstBytes, command.expectedBytes);
@@ -137,10 +142,15 @@ export function burstOf(
 function append(
   command: Command,
   header: Buffer,
-  options: { readonly at: number; readonly data: Buffer; readonly end: number },
+  options: {
+    readonly at: number;
+    readonly data: Buffer;
+    readonly end: number;
+    readonly parameters: SessionParameters;
+  },
 ): void {
-  const { at, data, end } = options;
-  if (command.dataSense !== null) return;
+  const { at, data, end, parameters } = options;
+  if (isStopped(command)) return;
   const offset = get32(header, at + AT.bufferOffset) >>> 0;
   const isInOrder =
     offset === command.receivedBytes && get32(header, at + AT.dataNumber) === command.dataNumber;
@@ -153,9 +163,25 @@ function append(
     command.dataSense = SENSE.wrongAmountOfData;
     return;
   }
-  const buffer = (command.data ??= allocate(command.expectedBytes));
+  const buffer = roomFor(command, offset + data.length, parameters);
   const isInPlace = data.buffer === buffer.buffer && data.byteOffset === buffer.byteOffset + offset;
   if (!isInPlace) data.copy(buffer, offset);
   command.receivedBytes += data.length;
   command.dataNumber += 1;
+}
+
+/**
+ * The buffer of this command's data, at least `endBytes` long. Grown at most twice: to the first
+ * burst, and to what the CDB speaks of; what came before is copied then.
+ */
+function roomFor(command: Command, endBytes: number, parameters: SessionParameters): Buffer {
+  const current = command.data;
+  if (current !== null && current.length >= endBytes) return current;
+  const firstBytes = command.unsolicitedIsOpen
+    ? Math.min(command.expectedBytes, parameters.firstBurstBytes)
+    : 0;
+  const grown = Buffer.allocUnsafeSlow(Math.max(firstBytes, command.task.dataOutBytes, endBytes));
+  current?.copy(grown, 0, 0, command.receivedBytes);
+  command.data = grown;
+  return grown;
 }

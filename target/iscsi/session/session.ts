@@ -111,10 +111,17 @@ export class Session {
     if (opcode === REQUEST.dataOut) {
       const command = this.commands.find(get32(header, at + AT.taskTag));
       if (command === undefined || command.state === 'running') return null;
-      return placeForDataOut(command, header, { at, dataBytes });
+      return placeForDataOut(command, header, {
+        at,
+        dataBytes,
+        parameters: this.options.parameters,
+      });
     }
     if (opcode !== REQUEST.command) return null;
-    const place = placeForImmediate(get32(header, at + AT.expectedBytes) >>> 0, dataBytes);
+    const expectedBytes = get32(header, at + AT.expectedBytes) >>> 0;
+    // Not while commands wait for room: only those that have it may hold so much.
+    const hasRoom = this.commands.hasRoom(Math.min(expectedBytes, TRANSFER_BYTES_MAX));
+    const place = hasRoom ? placeForImmediate(expectedBytes, dataBytes) : null;
     this.#immediatePlace = place;
     return place === null ? null : place.subarray(0, dataBytes);
   }

@@ -143,8 +143,18 @@ describe('READ CAPACITY', () => {
 
 describe('REPORT LUNS', () => {
   const reportLuns = (select: number, bytes: number) => [
-    ...[0xa0, 0, select, 0, 0, 0],
-    ...[0, 0, 0, bytes, 0, 0],
+    0xa0,
+    0,
+    select,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    bytes,
+    0,
+    0,
   ];
 
   test('knows LUN 0 and no well-known unit', async () => {
