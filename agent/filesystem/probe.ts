@@ -68,13 +68,14 @@ async function signature(device: string, { commands }: ProbeDependencies): Promi
 
 async function readsAsZeros(device: string, sizeBytes: number, files: Files): Promise<boolean> {
   const file = await files.open(device, 'read');
+  const zeros = Buffer.alloc(PIECE_BYTES);
   try {
     const head = { startBytes: 0, endBytes: Math.min(HEAD_BYTES, sizeBytes) };
     const tail = { startBytes: Math.max(0, sizeBytes - TAIL_BYTES), endBytes: sizeBytes };
     for (const { startBytes, endBytes } of [head, tail]) {
       for (let offset = startBytes; offset < endBytes; offset += PIECE_BYTES) {
         const piece = await readPiece(file, offset, Math.min(PIECE_BYTES, endBytes - offset));
-        if (piece.some((byte) => byte !== 0)) return false;
+        if (!piece.equals(zeros.subarray(0, piece.length))) return false;
       }
     }
     return true;
