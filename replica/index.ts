@@ -8,8 +8,10 @@ export { StorageError, type StorageErrorCode } from './chain/index.ts';
 export type { ReplicaSpec } from './disk/index.ts';
 export type { Replica, ReplicaStatus } from './server/replica.ts';
 
-export interface OpenOptions extends Omit<ReplicaOptions, 'log' | 'defer'> {
+export interface OpenOptions extends Omit<ReplicaOptions, 'log' | 'defer' | 'broken'> {
   readonly log?: EventLog;
+  /** The process must end, and be started again: see StateOptions. */
+  readonly broken?: (detail: string) => void;
   /** `setImmediate` in a process: one system call for all answers of a turn of its event loop. */
   readonly defer?: (run: () => void) => void;
 }
@@ -32,5 +34,10 @@ export function createReplica(
  * @throws StorageError, or the error of an address that cannot be listened on.
  */
 export function openReplica(platform: Platform, options: OpenOptions): Promise<Replica> {
-  return Replica.open(platform, { log: () => undefined, defer: queueMicrotask, ...options });
+  return Replica.open(platform, {
+    log: () => undefined,
+    defer: queueMicrotask,
+    broken: () => undefined,
+    ...options,
+  });
 }

@@ -72,6 +72,10 @@ async function serve(text: string, path: string): Promise<void> {
     ...config,
     log: own,
     defer: setImmediate,
+    broken: (detail) => {
+      log('fatal', { code: 'broken', replica: config.replicaId, detail });
+      process.exit(EXIT_FAILURE);
+    },
   });
   const admin = await startAdmin(config.adminSocket, replica);
   own('serving', { volume: config.volumeId, addresses: replica.addresses, pid: process.pid });

@@ -31,6 +31,8 @@ interface Slot {
 }
 
 export class SlotFile {
+  /** Told once, when a store has failed: only opening the file anew tells what it holds. */
+  onBroken: (detail: string) => void = () => undefined;
   readonly #kind: SlotKind;
   readonly #path: string;
   readonly #file: File;
@@ -112,7 +114,9 @@ export class SlotFile {
       for (let slot = 0; slot < SLOTS; slot += 1) await this.#writeSlot(slot, sequence, value);
     } catch (error) {
       this.#failure = error;
-      throw asStorageError(error, this.#path);
+      const failure = asStorageError(error, this.#path);
+      this.onBroken(failure.message);
+      throw failure;
     }
     this.#sequence = sequence;
     this.#value = value;

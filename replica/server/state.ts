@@ -22,6 +22,11 @@ export interface StateOptions
   extends Pick<ReplicaIdentity, 'volumeId' | 'incarnation' | 'replicaId' | 'poolId'> {
   readonly poolPath: string;
   readonly log: EventLog;
+  /**
+   * What it must keep could not be stored, and nobody knows what the medium holds: it can promise
+   * and store nothing any more. The process ends and is started again, which reads it anew.
+   */
+  readonly broken: (detail: string) => void;
 }
 
 /** These are told to the target; all others end the process, which says why. */
@@ -48,16 +53,27 @@ export class ReplicaState {
   #chainProblem: StorageError | null = null;
   /** Promises and copies of the record, one after the other. */
   #last: Promise<unknown> = Promise.resolve();
+  /** Failed flushes that are not marked yet, or could not be: to end now would be to forget them. */
+  #unmarkedCount = 0;
+  #brokenDetail: string | null = null;
+  readonly #broken: (detail: string) => void;
 
   private constructor(
     platform: Platform,
-    log: EventLog,
+    options: Pick<StateOptions, 'log' | 'broken'>,
     opened: { readonly folder: ReplicaFolder; readonly cache: CacheId },
   ) {
     this.#platform = platform;
-    this.#log = log;
+    this.#log = options.log;
     this.folder = opened.folder;
     this.cache = opened.cache;
+    this.#broken = options.broken;
+    for (const slot of [this.folder.promise, this.folder.record, this.folder.current]) {
+      slot.onBroken = (detail) => {
+        this.#brokenDetail ??= detail;
+        this.#endIfBroken();
+      };
+    }
     this.#promise = promiseOf(opened.folder);
   }
 
@@ -67,7 +83,7 @@ export class ReplicaState {
     try {
       const bootId = platform.host.bootId();
       const mountId = await platform.files.mountId(folder.path);
-      const state = new ReplicaState(platform, options.log, { folder, cache: { bootId, mountId } });
+      const state = new ReplicaState(platform, options, { folder, cache: { bootId, mountId } });
       await state.#openCurrent();
       return state;
     } catch (error) {
@@ -232,13 +248,22 @@ export class ReplicaState {
       stored();
       return;
     }
+    this.#unmarkedCount += 1;
     this.folder.failed.store({ folder: name, detail: detail.slice(0, 1024) }).then(
-      stored,
+      () => {
+        stored();
+        this.#unmarkedCount -= 1;
+        this.#endIfBroken();
+      },
       // The process goes on failing every flush; more cannot be kept on this medium.
       (error: unknown) => {
         this.#log('markNotStored', { detail: messageOf(error) });
         stored();
       },
     );
+  }
+
+  #endIfBroken(): void {
+    if (this.#brokenDetail !== null && this.#unmarkedCount === 0) this.#broken(this.#brokenDetail);
   }
 }

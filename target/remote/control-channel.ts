@@ -115,6 +115,9 @@ export class ControlChannel implements LinkOwner {
       }
       if (header.status === Status.fenced) return done({ kind: 'fenced', ...promiseOf(payload) });
       const error = errorOf(this.#place.id, header.status, payload);
+      // Asked again on a new connection, after its hello: it may have been started anew by then.
+      this.#reconnectMs = RECONNECT_REFUSED_MS;
+      this.#link?.close('it did not promise');
       return done({ kind: 'failed', detail: error?.message ?? 'refused' });
     });
   }

@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly given?: Partial<WorldOptions>;
   /** Called with every line of the trace. */
   readonly onLine?: (line: string) => void;
+  /** Called at the end, whatever it was. */
+  readonly onEnd?: (world: World) => void;
 }
 
 /** The longest back-off of a rebuild is a minute; several may be needed one after the other. */
@@ -42,7 +44,7 @@ class Failed extends Error {
   }
 }
 
-export async function runSeed({ seed, given = {}, onLine }: RunOptions): Promise<Verdict> {
+export async function runSeed({ seed, given = {}, onLine, onEnd }: RunOptions): Promise<Verdict> {
   const world = await World.open(seed, given);
   const { trace } = world.simulation;
   if (onLine !== undefined) {
@@ -58,6 +60,7 @@ export async function runSeed({ seed, given = {}, onLine }: RunOptions): Promise
   } catch (error) {
     failure = failureOf(error);
   }
+  onEnd?.(world);
   world.over = true;
   return {
     seed,

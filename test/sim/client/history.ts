@@ -23,6 +23,8 @@ export interface ReadEntry {
   readonly firstSector: number;
   readonly sectorCount: number;
   readonly invokedMs: number;
+  /** How often all that was not flushed had been lost when it began. */
+  readonly lossCount: number;
   readonly known: Knowledge;
 }
 
@@ -99,6 +101,9 @@ export class History {
   /** What a power cut of everything leaves: as of the last GOOD flush. */
   #durable: Knowledge;
   #sinceFlush: Observation[] = [];
+  #lossCount = 0;
+  /** What was known right after the last loss. */
+  #left: Knowledge;
 
   constructor(sizeBytes: number) {
     const count = sizeBytes / LOGICAL_BLOCK_BYTES;
@@ -106,6 +111,7 @@ export class History {
     this.#zerosPending = new Uint16Array(count);
     this.#known = new Knowledge(count);
     this.#durable = new Knowledge(count);
+    this.#left = this.#known;
   }
 
   /** Sectors that any write ever touched. */
@@ -172,22 +178,26 @@ export class History {
     const firstSector = offsetBytes / LOGICAL_BLOCK_BYTES;
     const sectorCount = lengthBytes / LOGICAL_BLOCK_BYTES;
     const known = this.#known.slice(firstSector, sectorCount);
-    return { firstSector, sectorCount, invokedMs: nowMs, known };
+    return { firstSector, sectorCount, invokedMs: nowMs, lossCount: this.#lossCount, known };
   }
 
   /** Null, or what is wrong with the first sector that cannot be. */
   readDone(entry: ReadEntry, data: Buffer, nowMs: number): Violation | null {
     assert(data.length === entry.sectorCount * LOGICAL_BLOCK_BYTES, 'a read gives what was asked');
-    const values = new Int32Array(entry.sectorCount);
+    const { firstSector, sectorCount } = entry;
+    const values = new Int32Array(sectorCount);
+    // It was under way when things were lost: what it knew then is worth nothing.
+    const before = entry.lossCount < this.#lossCount;
+    const known = before ? this.#left.slice(firstSector, sectorCount) : entry.known;
     let violation: Violation | null = null;
-    for (let index = 0; index < entry.sectorCount; index += 1) {
-      const sector = entry.firstSector + index;
+    for (let index = 0; index < sectorCount; index += 1) {
+      const sector = firstSector + index;
       const value = writeIdIn(data, index * LOGICAL_BLOCK_BYTES, sector);
       values[index] = value;
-      violation ??= this.#judge(entry, index, value);
+      violation ??= this.#judge({ ...entry, known }, index, value);
     }
     this.#observe({
-      firstSector: entry.firstSector,
+      firstSector,
       values,
       by: ObservedBy.read,
       invokedMs: entry.invokedMs,
@@ -208,7 +218,10 @@ export class History {
 
   /** All caches were lost, and that was seen: what was not flushed may be gone. */
   loseUnflushed(): void {
-    this.#known = this.#durable.slice(0, this.#durable.values.length);
+    const count = this.#durable.values.length;
+    this.#known = this.#durable.slice(0, count);
+    this.#left = this.#durable.slice(0, count);
+    this.#lossCount += 1;
     this.#sinceFlush = [];
   }
 

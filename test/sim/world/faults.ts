@@ -256,7 +256,9 @@ function diskErrors(operation: 'read' | 'write' | 'datasync', code: 'EIO' | 'ENO
     troubles: 'oneReplica',
     forMs: MEDIUM,
     begin: (world: World, random: SimRandom, node: string): Undo => {
-      const pathIncludes = random.pick(['.img', '.img', '.index', 'layers-', '/replicas/']);
+      // Slot files have all their space from the beginning.
+      const anywhere = code === 'ENOSPC' ? 'layers-' : '/replicas/';
+      const pathIncludes = random.pick(['.img', '.img', '.index', 'layers-', anywhere]);
       return world.machine(node).disk(POOL_PATH).addFault({
         operation,
         pathIncludes,

@@ -34,7 +34,10 @@ function joinedMs(world: World, id: string): number {
   return joinedAtMs;
 }
 
-/** Whoever was removed since had somebody left who had lost nothing when that was proposed. */
+/**
+ * Whoever was removed since, and would still have it all, left somebody behind who had lost nothing
+ * when that was proposed.
+ */
 function keepersWereThere(world: World, sinceMs: number): boolean {
   const { commits } = world.keeper;
   return commits.every((commit, index) => {
@@ -42,10 +45,11 @@ function keepersWereThere(world: World, sinceMs: number): boolean {
     if (commit.committedAtMs < sinceMs || before === undefined) return true;
     const kept = commit.record.replicas.filter(({ state }) => state === 'inSync');
     const keptIds = new Set(kept.map(({ id }) => id));
-    const removed = before.record.replicas.filter(
-      ({ id, state }) => state === 'inSync' && !keptIds.has(id),
+    const lostThem = before.record.replicas.some(
+      ({ id, node, state }) =>
+        state === 'inSync' && !keptIds.has(id) && !lostPowerWithin(world, id, node, sinceMs),
     );
-    if (removed.length === 0) return true;
+    if (!lostThem) return true;
     const untilMs = commit.sentAtMs - KEEPER_MS;
     return kept.some(
       ({ node }) =>

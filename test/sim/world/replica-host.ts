@@ -69,6 +69,10 @@ export class ReplicaHost {
         poolPath: POOL_PATH,
         addresses: [address],
         log: (event, fields) => process.note(`${event} ${JSON.stringify(fields)}`),
+        broken: (detail) => {
+          process.note(`broken: ${detail}`);
+          process.kill();
+        },
       }).then(
         (replica) => {
           if (this.process === process) this.replica = replica;

@@ -122,11 +122,22 @@ export class World implements InitiatorHost {
   }
 
   losePower(node: string): void {
-    if (!this.machine(node).up) return;
+    if (!this.machine(node).up || this.#lostOneCounts) return;
     this.powerLosses.push({ node, atMs: this.nowMs });
     for (const initiator of this.initiators) if (initiator.node === node) initiator.end();
     this.machine(node).losePower();
     this.#heard({ kind: 'powerLost', node });
+  }
+
+  /**
+   * A replica is gone for good, and still counts: who has no cache now has nothing, and nobody but
+   * an operator could say what is left.
+   */
+  get #lostOneCounts(): boolean {
+    const { replicas } = this.keeper.current.record;
+    return this.replicas.some(
+      ({ lost, id }) => lost && replicas.some((each) => each.id === id && each.state === 'inSync'),
+    );
   }
 
   boot(node: string): void {
@@ -187,7 +198,12 @@ export class World implements InitiatorHost {
   async loseFolder(replica: ReplicaHost, how: 'removed' | 'emptied' | 'damaged'): Promise<void> {
     const { replicas } = this.keeper.current.record;
     const others = replicas.filter(({ id, state }) => state === 'inSync' && id !== replica.id);
-    if (others.length < 2 || !replica.machine.up) return;
+    const { currentTarget } = this;
+    const well = others.filter(({ id }) => {
+      const member = currentTarget?.coordinator.state.members.find((each) => each.id === id);
+      return member?.link === 'promised' && member.missed === null && !member.lostCache;
+    });
+    if (currentTarget?.phase !== 'serving' || well.length < 2 || !replica.machine.up) return;
     this.lostCount += 1;
     replica.lost = true;
     replica.process?.kill({ reapedAtOnce: true });
