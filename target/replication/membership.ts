@@ -227,7 +227,9 @@ function adopt(
   const members = record.replicas.map((replica) => {
     const known = memberOf(state, replica.id) ?? freshMember(replica.id);
     const joined = !before.includes(replica.id) && after.includes(replica.id);
-    if (joined) return { ...known, joining: 'no' as const };
+    // What a flush of its former layers failed with went with them (R14, R23).
+    const facts = known.facts === null ? null : { ...known.facts, failed: false };
+    if (joined) return { ...known, facts, joining: 'no' as const };
     const gaveUp = known.joining !== 'no' && known.missed !== null && version > state.version;
     if (gaveUp) return { ...known, joining: 'no' as const, missed: null };
     if (!removed.includes(replica.id)) return known;

@@ -118,7 +118,6 @@ export class RebuildDuty {
         !isInSync(state, member.id) &&
         member.link !== 'away' &&
         member.facts !== null &&
-        member.facts.failed === false &&
         !state.freeing.some(({ id }) => id === member.id) &&
         !state.proposals.some((proposal) => proposal.inSync.includes(member.id)) &&
         (this.#backOff.get(member.id)?.untilMs ?? 0) <= nowMs,
