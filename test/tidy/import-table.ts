@@ -61,7 +61,9 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   }),
 
   main('target'),
-  pure('target', ['core', 'target']),
+  pure('target/config.ts', ['core']),
+  pure('target/serve.ts', ['core', 'target']),
+  pure('target/status-of.ts', ['core', 'target']),
   pure('target/iscsi', ['core', 'target/iscsi', 'target/scsi']),
   pure('target/iscsi/pdu', ['core', 'target/iscsi']),
   pure('target/iscsi/login', ['core', 'target/iscsi']),
