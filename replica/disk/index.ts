@@ -20,4 +20,5 @@ export {
   type ReplicaSpec,
   removeRetired,
   retireLayers,
+  storeFailedMark,
 } from './replica-folder.ts';

@@ -209,6 +209,20 @@ export async function closeReplicaFolder(folder: ReplicaFolder): Promise<void> {
   await folder.lock.release();
 }
 
+/** Over a new opening of its file: for when the one that is open has failed to store it. */
+export async function storeFailedMark(
+  files: Files,
+  path: string,
+  mark: NonNullable<FailedMark>,
+): Promise<void> {
+  const slot = await SlotFile.open(files, slotPath(path, 'failed'), FAILED);
+  try {
+    await slot.store(mark);
+  } finally {
+    await slot.close();
+  }
+}
+
 export function promiseOf(folder: Pick<ReplicaFolder, 'path' | 'promise'>): PromiseAnswer {
   const { value } = folder.promise;
   const made = parseMade(value);

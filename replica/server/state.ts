@@ -8,13 +8,17 @@ import {
   type CacheId,
   closeReplicaFolder,
   currentOf,
+  type FailedMark,
   failedMarkOf,
   openLayersFolder,
   openReplicaFolder,
   promiseOf,
   type ReplicaFolder,
   type ReplicaIdentity,
+  storeFailedMark,
 } from '../disk/index.ts';
+
+const MARK_RETRY_MS = 1_000;
 
 export type EventLog = (event: string, fields: Readonly<Record<string, unknown>>) => void;
 
@@ -56,6 +60,7 @@ export class ReplicaState {
   /** Failed flushes that are not marked yet, or could not be: to end now would be to forget them. */
   #unmarkedCount = 0;
   #brokenDetail: string | null = null;
+  #closed = false;
   readonly #broken: (detail: string) => void;
 
   private constructor(
@@ -204,6 +209,7 @@ export class ReplicaState {
 
   /** Only when nothing is in flight. */
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#last;
     await this.#chain?.close();
     await closeReplicaFolder(this.folder);
@@ -248,19 +254,36 @@ export class ReplicaState {
       stored();
       return;
     }
+    const mark = { folder: name, detail: detail.slice(0, 1024) };
     this.#unmarkedCount += 1;
-    this.folder.failed.store({ folder: name, detail: detail.slice(0, 1024) }).then(
+    this.folder.failed.store(mark).then(
       () => {
         stored();
         this.#unmarkedCount -= 1;
         this.#endIfBroken();
       },
-      // The process goes on failing every flush; more cannot be kept on this medium.
       (error: unknown) => {
+        this.#brokenDetail ??= messageOf(error);
         this.#log('markNotStored', { detail: messageOf(error) });
         stored();
+        this.#markLater(mark);
       },
     );
+  }
+
+  /** Only this process knows: it goes on failing every flush until the mark is on the medium. */
+  #markLater(mark: NonNullable<FailedMark>): void {
+    const { clock, files } = this.#platform;
+    clock.timer(MARK_RETRY_MS, () => {
+      if (this.#closed) return;
+      storeFailedMark(files, this.folder.path, mark).then(
+        () => {
+          this.#unmarkedCount -= 1;
+          this.#endIfBroken();
+        },
+        () => this.#markLater(mark),
+      );
+    });
   }
 
   #endIfBroken(): void {

@@ -129,6 +129,10 @@ export class Coordinator implements MemberListener {
 
   inspected(id: string, hello: HelloAnswer): void {
     this.#dispatch({ kind: 'inspected', member: id, facts: factsOf(hello) });
+    // It promised, though the answer to that may have been lost: without pings no lease (R11).
+    const { record } = this.#state;
+    if (this.#over || record === null || memberOf(this.#state, id)?.link !== 'promised') return;
+    this.portOf(id).startPings(record.epoch);
   }
 
   refused(id: string, code: string, detail: string): void {

@@ -82,7 +82,10 @@ function failureOf(error: unknown): NonNullable<Verdict['failure']> {
     const checker = error.code === 'notReached' ? 'it-ends-well' : 'no-crash';
     return { checker, sentence: sentence + stack };
   }
-  return { checker: 'harness', sentence: error instanceof Error ? `${error.stack}` : messageOf(error) };
+  return {
+    checker: 'harness',
+    sentence: error instanceof Error ? `${error.stack}` : messageOf(error),
+  };
 }
 
 async function runAll(world: World): Promise<void> {

@@ -261,8 +261,7 @@ export class History {
     }
     const entry = this.#writes[value - 1];
     if (entry === undefined || entry.kind !== 'write') return null;
-    const within =
-      sector >= entry.firstSector && sector < entry.firstSector + entry.sectorCount;
+    const within = sector >= entry.firstSector && sector < entry.firstSector + entry.sectorCount;
     return within ? entry.respondedMs : null;
   }
 

@@ -228,9 +228,7 @@ export const FAULTS = {
       const target = world.targets.filter((each) => each.reachable).at(-1);
       if (node === null || target === undefined || target.paused) return undefined;
       const other = world.otherNode(node, random);
-      const undo = random.chance(0.5)
-        ? cutStore(world, node)
-        : pauseThenResume(target.process);
+      const undo = random.chance(0.5) ? cutStore(world, node) : pauseThenResume(target.process);
       world.controlPlane.attach(other);
       return undo;
     },
@@ -259,13 +257,16 @@ function diskErrors(operation: 'read' | 'write' | 'datasync', code: 'EIO' | 'ENO
       // Slot files have all their space from the beginning.
       const anywhere = code === 'ENOSPC' ? 'layers-' : '/replicas/';
       const pathIncludes = random.pick(['.img', '.img', '.index', 'layers-', anywhere]);
-      return world.machine(node).disk(POOL_PATH).addFault({
-        operation,
-        pathIncludes,
-        probability: random.pick([0.05, 0.5, 1]),
-        ...(random.chance(0.5) ? { countMax: 1 } : {}),
-        effect: { kind: 'error', code },
-      });
+      return world
+        .machine(node)
+        .disk(POOL_PATH)
+        .addFault({
+          operation,
+          pathIncludes,
+          probability: random.pick([0.05, 0.5, 1]),
+          ...(random.chance(0.5) ? { countMax: 1 } : {}),
+          effect: { kind: 'error', code },
+        });
     },
   } as const;
 }

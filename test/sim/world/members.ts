@@ -1,8 +1,8 @@
 /** What the members hold, read past the target's choice of one. */
 import { LOGICAL_BLOCK_BYTES, REGION_BYTES } from '../../../core/limits.ts';
+import { KiB } from '../../../core/units.ts';
 import { Op } from '../../../core/wire/frame.ts';
 import { request } from '../../../target/replication/requests.ts';
-import { KiB } from '../../../core/units.ts';
 import type { World } from './world.ts';
 
 const STEP_BYTES = 64 * KiB;

@@ -6,8 +6,8 @@ import { RemoteReplica } from '../../../target/remote/remote-replica.ts';
 import { Coordinator } from '../../../target/replication/coordinator.ts';
 import type { MemberListener, MemberPort } from '../../../target/replication/ports.ts';
 import type { Break, StopReason } from '../../../target/replication/state.ts';
-import { payloadOf } from '../client/payload.ts';
 import { type Command, textOf } from '../client/command.ts';
+import { payloadOf } from '../client/payload.ts';
 import type { WorldEvent } from './events.ts';
 import type { RecordKeeper } from './record-keeper.ts';
 
@@ -124,8 +124,10 @@ export class TargetHost {
           volume.read(offsetBytes, lengthBytes, answered);
           return;
         case 'write':
-          volume.write(offsetBytes, payloadOf(command.entry.id, offsetBytes, lengthBytes), (error) =>
-            answered(error, NOTHING),
+          volume.write(
+            offsetBytes,
+            payloadOf(command.entry.id, offsetBytes, lengthBytes),
+            (error) => answered(error, NOTHING),
           );
           return;
         case 'unmap':
