@@ -2,6 +2,7 @@
  * The composition root of every service: `maya target`, `maya replica`, ... each loads its own
  * main.ts and nothing else, so that a target or a replica starts fast and stays small.
  */
+import { flushCompileCache } from 'node:module';
 import { codeOf, messageOf } from '../core/errors.ts';
 
 /** Takes what follows the subcommand; resolves to the exit status (none means 0). */
@@ -16,6 +17,9 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   target: { summary: 'serve one volume over iSCSI', module: '../target/main.ts' },
   replica: { summary: 'keep one copy of one volume', module: '../replica/main.ts' },
 };
+
+/** Node keeps compiled code when a process ends; ours run long, and may end by SIGKILL. */
+const COMPILE_CACHE_FLUSH_MS = 2_000;
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
@@ -63,6 +67,7 @@ async function statusOf(argv: readonly string[]): Promise<number> {
   }
 }
 
+setTimeout(flushCompileCache, COMPILE_CACHE_FLUSH_MS).unref();
 // When a service's main is over the process is: a timer or an idle connection keeps nobody waiting.
 // Nothing that was written is lost, for files, pipes and terminals are written at once on Linux.
 process.exit(await statusOf(process.argv.slice(2)));

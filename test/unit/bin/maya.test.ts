@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -44,6 +44,17 @@ test('node24 runs Node 24 or newer and hands its exit status through', () => {
   const version = run(node24, ['--print', 'process.versions.node']).stdout;
   expect(Number(version.split('.')[0])).toBeGreaterThanOrEqual(24);
   expect(run(node24, ['--eval', 'process.exit(7)']).status).toBe(7);
+});
+
+test('compiled code is kept in an own node_modules, or where the environment says', () => {
+  const node24 = join(bin, 'node24');
+  const print = ['--print', 'process.env.NODE_COMPILE_CACHE'];
+  const env = (folder: string) => ({ ...process.env, NODE_COMPILE_CACHE: folder });
+  const given = spawnSync(node24, print, { encoding: 'utf8', env: env('/dev/null/nowhere') });
+  expect(given.stdout).toBe('/dev/null/nowhere\n');
+  const isOwn = statSync(join(bin, '../node_modules')).uid === process.getuid?.();
+  const own = spawnSync(node24, print, { encoding: 'utf8', env: env('') });
+  expect(own.stdout.endsWith('/node_modules/.cache/node\n')).toBe(isOwn);
 });
 
 test('a symbolic link to maya works from anywhere', () => {
