@@ -1,7 +1,7 @@
 /** Files with known checksums, to write to a volume and to look for later. */
 import { createHash, randomFillSync } from 'node:crypto';
-import { cp, mkdir, open, readdir, readFile } from 'node:fs/promises';
-import { basename, join, relative } from 'node:path';
+import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
 import { MiB } from '../../core/units.ts';
 
 /** SHA-256 of every file, by its path from the mount point. */
@@ -14,16 +14,17 @@ export function checksum(content: Buffer): string {
   return createHash('sha256').update(content).digest('hex');
 }
 
-/** Copies a source tree and notes what the original's checksums are. */
+/** Copies a tree. Each file is read once: what is written is what the checksum is of. */
 export async function copyTree(from: string, to: string, manifest: Manifest): Promise<number> {
-  const filter = (path: string) => !NOT_SOURCE.has(basename(path));
-  await cp(from, to, { recursive: true, filter });
-  let count = 0;
-  for (const path of await filesBelow(from)) {
-    manifest.set(join(basename(to), relative(from, path)), checksum(await readFile(path)));
-    count += 1;
+  const paths = await filesBelow(from);
+  for (const path of paths) {
+    const name = relative(from, path);
+    const content = await readFile(path);
+    await mkdir(join(to, dirname(name)), { recursive: true });
+    await writeFile(join(to, name), content);
+    manifest.set(join(basename(to), name), checksum(content));
   }
-  return count;
+  return paths.length;
 }
 
 /** Compares every file below the mount point with the manifest. @throws Error naming the first. */
