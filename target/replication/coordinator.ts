@@ -8,21 +8,14 @@ import { type BlockError, blockError } from '../../core/block/block-device.ts';
 import { messageOf } from '../../core/errors.ts';
 import { LEASE_WAIT_MS, STRAGGLER_MS } from '../../core/limits.ts';
 import type { Clock, Random } from '../../core/platform/index.ts';
-import { parseRecord, type VolumeRecord } from '../../core/volume/record.ts';
-import type { HelloAnswer, PromiseAnswer, PromiseMade } from '../../core/wire/frame.ts';
+import type { VolumeRecord } from '../../core/volume/record.ts';
+import type { HelloAnswer } from '../../core/wire/frame.ts';
 import { equaliseRange } from './equaliser.ts';
+import { copyOf, factsOf, promiseFactsOf } from './facts.ts';
 import { initialState, step } from './membership.ts';
 import type { EventLog, MemberListener, MemberPort, RecordStore, StoredRecord } from './ports.ts';
 import { RebuildDuty } from './rebuild-duty.ts';
-import type {
-  Break,
-  Effect,
-  Event,
-  MemberFacts,
-  PromiseFacts,
-  State,
-  StopReason,
-} from './state.ts';
+import type { Break, Effect, Event, State, StopReason } from './state.ts';
 import { bindingIds, equalisableIds, isInSync, memberOf } from './views.ts';
 import { ReplicatedVolume } from './volume.ts';
 import { viewOf } from './volume-view.ts';
@@ -467,39 +460,5 @@ export class Coordinator implements MemberListener {
     } catch {
       // The store is away: only what needs it will say so.
     }
-  }
-}
-
-export function factsOf(hello: HelloAnswer): MemberFacts {
-  return {
-    ...promiseFactsOf(hello.promise),
-    cache: `${hello.bootId}/${hello.mountId}`,
-    copy: copyOf(hello.record),
-    failed: hello.failed,
-  };
-}
-
-const NO_PROMISE: PromiseFacts = { epoch: 0, instance: '', cache: '' };
-
-function promiseFactsOf(answer: PromiseAnswer): Pick<MemberFacts, 'promise' | 'previous'> {
-  const { previous } = answer;
-  return {
-    promise: factsOfPromise(answer),
-    previous: previous === null ? NO_PROMISE : factsOfPromise(previous),
-  };
-}
-
-function factsOfPromise(made: PromiseMade): PromiseFacts {
-  const { epoch, instance, bootId, mountId } = made;
-  return { epoch, instance, cache: `${bootId}/${mountId}` };
-}
-
-function copyOf(record: unknown): MemberFacts['copy'] {
-  if (record === null) return null;
-  try {
-    const { epoch, generation, attachment } = parseRecord(record);
-    return { epoch, generation, attachmentToken: attachment?.token ?? null };
-  } catch {
-    return null;
   }
 }
