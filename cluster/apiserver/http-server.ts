@@ -69,7 +69,8 @@ const onlyLoopbackNames: RequestHandler = (request, _response, next) => {
 function errorAnswers(log: Logger): ErrorRequestHandler {
   return (error: unknown, request, response, next) => {
     const problem = problemOf(error);
-    if (problem.code === 'internal') {
+    // An agent's own fault was logged where it came in.
+    if (problem.code === 'internal' && problem !== error) {
       log.error('request failed', { method: request.method, path: request.path, error });
     }
     // Too late for another answer: express cuts the connection.

@@ -64,11 +64,7 @@ export class Reconciler implements AsyncDisposable {
   /** Something changed: look again, now. */
   kick(): void {
     this.#isStale = true;
-    this.#pass ??= this.#passes().finally(() => {
-      this.#pass = null;
-      // Kicked after the last look, before this.
-      if (this.#isStale && !this.#stop.signal.aborted) this.kick();
-    });
+    this.#pass ??= this.#passes();
   }
 
   /** What failed last, for this volume. */
@@ -100,6 +96,8 @@ export class Reconciler implements AsyncDisposable {
         this.#deps.log.error('reconciler cannot see', { error });
       }
     }
+    // At once, not in a `finally`: a kick in between would be lost.
+    this.#pass = null;
   }
 
   #act(world: World): void {
