@@ -9,7 +9,14 @@ import { MiB } from '../core/units.ts';
 import { ClusterStartError, LocalCluster, type StopOutcome } from './local/cluster.ts';
 import { FolderLockError, lockFolder } from './local/folder-lock.ts';
 import { type Layout, layoutOf } from './local/layout.ts';
-import { parseUpOptions, UP_USAGE, type UpOptions, UsageError } from './local/options.ts';
+import {
+  defaultStateFolder,
+  type Person,
+  parseUpOptions,
+  UP_USAGE,
+  type UpOptions,
+  UsageError,
+} from './local/options.ts';
 import { NodeLocalProcesses } from './local/processes.ts';
 import { RunRecordFolder } from './local/run-record.ts';
 import { readyText, stopText, tailOf } from './local/words.ts';
@@ -23,8 +30,7 @@ const FORCE_WINDOW_MS = 5_000;
 
 export async function main(argv: string[]): Promise<number> {
   try {
-    const person = { isRoot: process.getuid?.() === 0, environment: process.env };
-    const options = parseUpOptions(argv, person);
+    const options = parseUpOptions(argv, thisPerson());
     if (options !== null) return await up(withUsableDockerSocket(options));
     process.stdout.write(UP_USAGE);
     return 0;
@@ -162,11 +168,14 @@ function putAside(logPath: string): void {
   if (found !== undefined && found.size > LOG_BYTES_MAX) renameSync(logPath, `${logPath}.1`);
 }
 
+function thisPerson(): Person {
+  return { isRoot: process.getuid?.() === 0, environment: process.env };
+}
+
 /** With the variable that leads it to this cluster, unless it finds it by itself. */
 function mayactlFor({ state }: Layout): string {
   const path = fileURLToPath(new URL('./mayactl', import.meta.url));
-  const isDefault = state === '/var/lib/openebs' && process.getuid?.() === 0;
-  return isDefault ? path : `OPENEBS_STATE=${state} ${path}`;
+  return state === defaultStateFolder(thisPerson()) ? path : `OPENEBS_STATE=${state} ${path}`;
 }
 
 function say(line: string): void {

@@ -80,9 +80,13 @@ function parsedValues(argv: readonly string[]) {
   }
 }
 
-function stateFolder(given: string | undefined, { isRoot, environment }: Person): string {
-  const named = given ?? environment['OPENEBS_STATE'];
-  if (named !== undefined && named !== '') return resolve(named);
+function stateFolder(given: string | undefined, person: Person): string {
+  const named = given ?? person.environment['OPENEBS_STATE'];
+  return named === undefined || named === '' ? defaultStateFolder(person) : resolve(named);
+}
+
+/** Where `mayactl` looks without being told. */
+export function defaultStateFolder({ isRoot, environment }: Person): string {
   const home = environment['HOME'] ?? homedir();
   return isRoot ? '/var/lib/openebs' : resolve(home, '.local/share/openebs');
 }

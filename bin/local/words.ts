@@ -50,7 +50,6 @@ export function stopText(outcome: StopOutcome, mayactl: string): string | null {
 }
 
 function consumerText(consumer: string): string {
-  if (consumer === '') return 'a caller without a name (dvdcli)';
   return consumer.startsWith('docker:')
     ? `a container (docker mount ${consumer.slice('docker:'.length, 'docker:'.length + 12)})`
     : consumer;
