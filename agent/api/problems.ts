@@ -13,6 +13,9 @@ export function problemOf(error: unknown): ProblemAnswer {
   if (error instanceof ApiError) {
     return { status: error.status, problem: error.data, isUnexpected: error.code === 'internal' };
   }
+  if (error instanceof URIError) {
+    return answer({ code: 'badRequest', detail: `path: ${messageOf(error)}` }, false);
+  }
   const parsing = parsingProblem(error);
   if (parsing !== null) return answer(parsing, false);
   if (codeOf(error) === 'ENOSPC') {

@@ -110,8 +110,9 @@ export class UserspaceAttacher implements DeviceAttacher {
 
   async #attachAfresh(request: DeviceRequest, places: Places): Promise<AttachedDevice> {
     const { files, paths } = this.#dependencies;
-    await files.makeFolder(places.folder);
-    await files.makeFolder(places.fuseFolder);
+    for (const folder of [places.folder, places.fuseFolder]) {
+      if (!(await files.exists(folder))) await files.makeFolder(folder);
+    }
     const daemon = await this.#start({
       name: 'qemu-storage-daemon',
       argv: daemonArguments(request, places),

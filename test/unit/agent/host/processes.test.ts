@@ -52,18 +52,20 @@ real.test(
       expect(await exited).toEqual({ exitCode: null, signal: 'SIGKILL' });
       expect(await adopted?.exited).toEqual({ exitCode: null, signal: null });
       expect(next.isAlive(identity)).toBe(false);
-      expect(await readFile(logPath, 'utf8')).toBe('said\n');
     } finally {
       first.signal(identity, 'SIGKILL');
     }
   },
 );
 
-real.test('a signal for a process that is gone reaches nobody', async () => {
+real.test('what it says is in its log; a signal after its end reaches nobody', async () => {
   await using folder = await temporaryFolder('processes');
   const own = processes();
-  const { identity, exited } = await own.spawn(['true'], { logPath: join(folder.path, 'log') });
-  expect((await exited).exitCode).toBe(0);
+  const logPath = join(folder.path, 'log');
+  const argv = ['sh', '-c', 'echo said; echo so >&2; exit 3'];
+  const { identity, exited } = await own.spawn(argv, { logPath });
+  expect((await exited).exitCode).toBe(3);
+  expect(await readFile(logPath, 'utf8')).toBe('said\nso\n');
   own.signal(identity, 'SIGKILL');
   expect(own.adopt(identity)).toBeNull();
 });

@@ -84,7 +84,11 @@ test('a run whose pid was never written down is not called dead', async () => {
   const { open, config } = rig();
   const { specs, targets } = await open();
   await specs.put(VOLUME, {
-    ...{ volumeId: VOLUME, volumeName: 'data', ...ORDER, wanted: 'stopped', heldFor: null },
+    ...ORDER,
+    volumeId: VOLUME,
+    volumeName: 'data',
+    wanted: 'stopped',
+    heldFor: null,
     runs: [{ instance: 'lost-in-a-crash', process: null }],
   });
   await targets.put(VOLUME, ORDER);
