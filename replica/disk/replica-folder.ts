@@ -92,6 +92,8 @@ export async function createReplicaFolder(
   try {
     if (await files.exists(path)) {
       await expectSame(files, path, identity);
+      // Who made it may have been killed before its name was durable.
+      await syncNames(files, poolPath);
       return 'existed';
     }
     await makeReplicasFolder(files, poolPath);
@@ -104,7 +106,7 @@ export async function createReplicaFolder(
       await files.remove(building).catch(() => undefined);
       throw error;
     }
-    await files.syncFolder(replicasPath(poolPath));
+    await syncNames(files, poolPath);
     return 'created';
   } catch (error) {
     throw asStorageError(error, path);
@@ -137,6 +139,10 @@ async function makeReplicasFolder(files: Files, poolPath: string): Promise<void>
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error;
   }
+}
+
+async function syncNames(files: Files, poolPath: string): Promise<void> {
+  await files.syncFolder(replicasPath(poolPath));
   await files.syncFolder(poolPath);
 }
 

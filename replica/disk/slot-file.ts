@@ -64,7 +64,12 @@ export class SlotFile {
     }
   }
 
-  /** @throws StorageError: missing, corrupt (no slot is whole), newerFormat, system. */
+  /**
+   * What is read may only be in the page cache: a process before us was killed before its
+   * fdatasync, or that one failed. It is written once more, so that `value` is durable.
+   *
+   * @throws StorageError: missing, corrupt (no slot is whole), newerFormat, system.
+   */
   static async open(files: Files, path: string, kind: SlotKind): Promise<SlotFile> {
     let file: File;
     try {
@@ -78,9 +83,12 @@ export class SlotFile {
         throw corruptFile(path, `${sizeBytes} bytes instead of ${kind.slotBytes * SLOTS}`);
       }
       const content = await files.readWhole(path, kind.slotBytes * SLOTS);
-      const { newest, stale } = chooseSlot(kind, path, content);
+      const newest = newestSlot(kind, path, content);
       const opened = new SlotFile(kind, path, file, newest);
-      if (stale !== null) await opened.#writeSlot(stale, newest.sequence, newest.value);
+      // The other one first: until it is durable, the one that was read stays as it is.
+      for (const slot of [1 - newest.index, newest.index]) {
+        await opened.#writeSlot(slot, newest.sequence, newest.value);
+      }
       return opened;
     } catch (error) {
       await closeFile(file);
@@ -135,12 +143,7 @@ export function slotValueBytesMax(kind: SlotKind): number {
   return kind.slotBytes - SEALED_HEADER_BYTES;
 }
 
-/** The newest whole slot, and the number of the one that has to be written again, if any. */
-function chooseSlot(
-  kind: SlotKind,
-  path: string,
-  content: Buffer,
-): { readonly newest: Slot; readonly stale: number | null } {
+function newestSlot(kind: SlotKind, path: string, content: Buffer): Slot {
   const whole: Slot[] = [];
   const reasons: string[] = [];
   for (let index = 0; index < SLOTS; index += 1) {
@@ -159,8 +162,6 @@ function chooseSlot(
   }
   const [first, second] = whole;
   if (first === undefined) throw corruptFile(path, `both slots: ${reasons.join(', ')}`);
-  if (second === undefined) return { newest: first, stale: 1 - first.index };
-  if (first.sequence === second.sequence) return { newest: first, stale: null };
-  const newest = first.sequence > second.sequence ? first : second;
-  return { newest, stale: 1 - newest.index };
+  if (second === undefined || first.sequence >= second.sequence) return first;
+  return second;
 }

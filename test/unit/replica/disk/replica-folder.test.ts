@@ -102,6 +102,20 @@ test('R6: at whatever moment power is lost, a replica is there whole or not at a
   expect(there).toBeLessThan(37);
 });
 
+test('R6: a replica that exists is durable, also when who made it was killed', async () => {
+  for (let seed = 0; seed < 8; seed += 1) {
+    const replica = await withPool(`killed ${seed}`);
+    createReplica(replica.process.platform, replica.spec).catch(() => undefined);
+    await replica.simulation.runFor(40 + replica.simulation.random.below(300) / 10);
+    await replica.kill();
+    replica.process = replica.machine.process('replica');
+    await replica.finish(createReplica(replica.process.platform, replica.spec));
+    await replica.powerCut();
+    const { data } = await replica.attach(1);
+    expect((await replica.finish(data.ask(Op.flush)))?.status).toBe(Status.ok);
+  }
+});
+
 test('a full pool makes no replica, and leaves nothing behind', async () => {
   const replica = await withPool();
   replica.machine.disk().capacityBytes = 64 * 1024;

@@ -197,3 +197,22 @@ test('a promise that cannot be stored is not made, and the old one holds', async
   expect(answer?.status).toBe(Status.mediumError);
   expect((await replica.finish(control.ask(Op.ping)))?.status).toBe(Status.ok);
 });
+
+test('R8: what an fdatasync failed to make durable is made so before it is promised again', async () => {
+  for (let seed = 0; seed < 12; seed += 1) {
+    const replica = await start(seed);
+    const control = await replica.control(1);
+    replica.machine.disk().addFault({
+      operation: 'datasync',
+      pathIncludes: 'promise',
+      countMax: 1,
+      effect: { kind: 'error', code: 'EIO' },
+    });
+    await replica.finish(control.askJson(Op.promise, { epoch: 2, instance: 'late' }));
+    // Its pages are clean and partly lost; a new process still reads them from the cache.
+    await replica.restart();
+    await replica.control(2, 'late');
+    await replica.powerCut();
+    expect(await promised(replica)).toMatchObject({ epoch: 2, instance: 'late' });
+  }
+});
