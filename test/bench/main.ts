@@ -8,7 +8,7 @@ import { MiB } from '../../core/units.ts';
 import { CASES } from './cases.ts';
 import { measure } from './measure.ts';
 import { reportText } from './report.ts';
-import { TGT } from './systems.ts';
+import { ours, TGT } from './systems.ts';
 
 const FULL = { durationMs: 4_000, volumeBytes: 1024 * MiB, spanBytes: 512 * MiB };
 const QUICK = { durationMs: 500, volumeBytes: 256 * MiB, spanBytes: 64 * MiB };
@@ -21,7 +21,7 @@ async function main(): Promise<number> {
     return 1;
   }
   const report = await measure({
-    systems: [TGT],
+    systems: [TGT, ours(1), ours(3)],
     cases: CASES,
     ...(values.quick === true ? QUICK : FULL),
     say: (line) => process.stderr.write(`${line}\n`),

@@ -19,7 +19,7 @@ export type Measurement = LoadCase &
   LoadResult & {
     readonly system: string;
     readonly perSecond: number;
-    /** Of all processes of the system together. */
+    /** Of all processes on the data path together. */
     readonly cpuSecondsPerMillion: number;
     readonly cpuSecondsPerMillionByProcess: Readonly<Record<string, number>>;
   };
@@ -72,9 +72,10 @@ async function measureOne(
   load: LoadCase,
   options: BenchOptions,
 ): Promise<Measurement> {
+  const onDataPath = system.processes.filter((one) => one.isOnDataPath);
   const cpuNow = () =>
     Promise.all(
-      system.processes.map(async (one) => ({
+      onDataPath.map(async (one) => ({
         name: one.name,
         seconds: await cpuSecondsOf(one.pid),
       })),
