@@ -15,9 +15,12 @@ export type SuiteCounts = {
 
 export type SuiteRun = SuiteCounts & { readonly output: string };
 
-/** Destroys what is on the unit. @throws Error when the suite did not come to its end. */
-export async function runIscsiTestCu(url: string): Promise<SuiteRun> {
-  const answer = await run('iscsi-test-cu', ['--dataloss', url], { timeoutMs: TIMEOUT_MS });
+/**
+ * Destroys what is on the unit. The same URL twice makes a second path, for the tests of two
+ * sessions. @throws Error when the suite did not come to its end.
+ */
+export async function runIscsiTestCu(...urls: readonly string[]): Promise<SuiteRun> {
+  const answer = await run('iscsi-test-cu', ['--dataloss', ...urls], { timeoutMs: TIMEOUT_MS });
   const output = `${answer.stdout}${answer.stderr}`;
   if (!answer.stdout.includes('Run Summary:')) {
     const how = answer.signal ?? `status ${answer.status}`;

@@ -24,8 +24,8 @@ export interface LoginPolicy {
   readonly portalGroupTag: number;
   /** In order of preference; at least one. */
   readonly methods: readonly AuthenticationMethod[];
-  /** May an initiator of this name use the target now? */
-  admits(initiatorName: string): boolean;
+  /** May an initiator of this name use the target now? Null: not known yet, try again. */
+  admits(initiatorName: string): boolean | null;
 }
 
 export interface CompletedLogin {
@@ -150,7 +150,8 @@ export class Login {
     if (targetName.toLowerCase() !== this.#policy.targetName.toLowerCase()) {
       return LOGIN_STATUS.notFound;
     }
-    if (!this.#policy.admits(initiatorName)) return LOGIN_STATUS.notAuthorized;
+    const refusal = refusalOf(this.#policy.admits(initiatorName));
+    if (refusal !== null) return refusal;
     this.#applicant = { initiatorName, targetName };
     // §13.9: in the first answer of a normal session.
     answer.push(['TargetPortalGroupTag', `${this.#policy.portalGroupTag}`]);
@@ -280,6 +281,12 @@ export class Login {
       },
     };
   }
+}
+
+/** Initiators try again after "unavailable", and give up after "not authorized". */
+export function refusalOf(isAdmitted: boolean | null): LoginStatus | null {
+  if (isAdmitted === null) return LOGIN_STATUS.serviceUnavailable;
+  return isAdmitted ? null : LOGIN_STATUS.notAuthorized;
 }
 
 /** Keys that are settled once; own ones only: `constructor` is a key name like any other. */

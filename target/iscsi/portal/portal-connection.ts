@@ -1,7 +1,15 @@
 import type { ConnectionHandlers, Connection as Socket } from '../../../core/platform/index.ts';
+import { MiB } from '../../../core/units.ts';
 import { Connection } from '../session/connection.ts';
 import type { ConnectionPort } from '../session/ports.ts';
 import type { Target } from '../session/target.ts';
+
+/**
+ * So many bytes that the other side has not taken are too many. Well above the socket's own mark:
+ * up to here the answers of a deep queue of large reads pile up with nothing being wrong, and to
+ * stop reading then would leave the device idle each time.
+ */
+const CONGESTED_BYTES = 8 * MiB;
 
 /**
  * Joins a socket and the protocol engine. What is sent during one turn of the event loop leaves
@@ -47,7 +55,8 @@ export class PortalConnection implements ConnectionPort, ConnectionHandlers {
       this.#isCorked = true;
       this.#socket.cork();
     }
-    if (!this.#socket.write(bytes) && !this.#isCongested) {
+    const isFull = !this.#socket.write(bytes);
+    if (isFull && !this.#isCongested && this.#socket.queuedBytes > CONGESTED_BYTES) {
       // Answers that nobody takes must not pile up: no more requests until they are taken.
       this.#isCongested = true;
       this.#socket.pause();

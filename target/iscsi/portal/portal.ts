@@ -31,8 +31,11 @@ export interface PortalOptions {
   /** The target's IQN. */
   readonly targetName: string;
   readonly logicalUnit: LogicalUnit;
-  /** May an initiator of this name use the target now? Asked at each login. */
-  readonly admits: (initiatorName: string) => boolean;
+  /**
+   * May an initiator of this name use the target now? Asked at each login. False is final for an
+   * initiator (0202h), null says that it is not known yet (0301h, try again).
+   */
+  readonly admits: (initiatorName: string) => boolean | null;
   /** 1 unless told. */
   readonly portalGroupTag?: number;
 }

@@ -123,7 +123,7 @@ export class Requests {
     const answer: TextPair[] = answerText(pairs, {
       kind: session.options.kind,
       targetName: session.target.name,
-      isAdmitted: session.target.admits(session.options.initiatorName),
+      isAdmitted: session.target.admits(session.options.initiatorName) ?? false,
       address: `${session.port.local},${session.target.portalGroupTag}`,
     });
     const text = encodeText(answer);

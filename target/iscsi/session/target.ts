@@ -1,6 +1,6 @@
 import type { LogicalUnit, UnitAttention } from '../../scsi/index.ts';
 import type { AuthenticationMethod } from '../login/authentication.ts';
-import type { CompletedLogin, LoginPolicy } from '../login/login.ts';
+import { type CompletedLogin, type LoginPolicy, refusalOf } from '../login/login.ts';
 import { NO_AUTHENTICATION } from '../login/no-authentication.ts';
 import { LOGIN_STATUS, type LoginStatus } from '../login/status.ts';
 import type { PduWriter } from '../pdu/writer.ts';
@@ -13,8 +13,8 @@ export interface TargetOptions {
   readonly name: string;
   readonly unit: LogicalUnit;
   readonly portalGroupTag: number;
-  /** May an initiator of this name use the target now? Asked at each login. */
-  readonly admits: (initiatorName: string) => boolean;
+  /** May an initiator of this name use the target now? Null: not known yet. Asked at each login. */
+  readonly admits: (initiatorName: string) => boolean | null;
   readonly methods?: readonly AuthenticationMethod[];
   /** Session handles begin after it; 0 unless told. */
   readonly lastTsih?: number;
@@ -64,8 +64,8 @@ export class Target implements LoginPolicy {
     return this.#isSilent;
   }
 
-  admits(initiatorName: string): boolean {
-    return !this.#isSilent && this.#options.admits(initiatorName);
+  admits(initiatorName: string): boolean | null {
+    return this.#isSilent ? false : this.#options.admits(initiatorName);
   }
 
   /**
@@ -161,9 +161,9 @@ export class Target implements LoginPolicy {
       const known = [...this.#sessions].some((session) => session.options.tsih === login.tsih);
       return known ? LOGIN_STATUS.tooManyConnections : LOGIN_STATUS.noSuchSession;
     }
-    if (login.kind === 'normal' && !this.admits(login.initiatorName)) {
-      return LOGIN_STATUS.notAuthorized;
-    }
+    const isNormal = login.kind === 'normal';
+    const refusal = isNormal ? refusalOf(this.admits(login.initiatorName)) : null;
+    if (refusal !== null) return refusal;
     const replaces = this.#find(initiatorPort) !== undefined;
     const isFull = this.#sessions.size >= SESSION_COUNT_MAX && !replaces;
     return isFull ? LOGIN_STATUS.outOfResources : LOGIN_STATUS.success;

@@ -1,5 +1,6 @@
 import { CACHE_COMMANDS } from './cache.ts';
 import { CAPACITY_COMMANDS } from './capacity.ts';
+import { DEFECT_COMMANDS } from './defects.ts';
 import type { CommandDescriptor } from './descriptor.ts';
 import { INQUIRY } from './inquiry.ts';
 import { MODE_COMMANDS } from './mode.ts';
@@ -60,6 +61,7 @@ export const COMMANDS: CommandTable = new CommandTable([
   ...UNMAP_COMMANDS,
   ...CACHE_COMMANDS,
   ...CAPACITY_COMMANDS,
+  ...DEFECT_COMMANDS,
   ...MODE_COMMANDS,
   ...REPORT_COMMANDS,
 ]);

@@ -175,6 +175,16 @@ describe('MODE SENSE and MODE SELECT', () => {
   });
 });
 
+describe('READ DEFECT DATA', () => {
+  test('lists no defects, in the format that was asked for', async () => {
+    const unit = new UnitUnderTest();
+    const short = await unit.cdb([0x37, 0, 0x1d, 0, 0, 0, 0, 0, 32, 0]);
+    expect([...short.data]).toEqual([0, 0x1d, 0, 0]);
+    const long = await unit.cdb([0xb7, 0x08, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0]);
+    expect([...long.data]).toEqual([0, 0x08, 0, 0, 0, 0, 0, 0]);
+  });
+});
+
 describe('START STOP UNIT', () => {
   test('starts what runs, and refuses to stop, to eject and to sleep', async () => {
     const unit = new UnitUnderTest();

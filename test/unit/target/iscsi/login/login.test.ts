@@ -28,7 +28,7 @@ const REQUEST: LoginRequest = {
 function newLogin(
   options: {
     readonly methods?: readonly AuthenticationMethod[];
-    readonly admits?: (name: string) => boolean;
+    readonly admits?: (name: string) => boolean | null;
   } = {},
 ): Login {
   return new Login({
@@ -242,6 +242,8 @@ describe('a login is refused', () => {
   test('when the initiator is not admitted', () => {
     const login = newLogin({ admits: (name) => name === 'iqn.friend' });
     expect(step(login, NAMES)).toEqual({ kind: 'refuse', status: 0x0202 });
+    const early = newLogin({ admits: () => null });
+    expect(step(early, NAMES)).toEqual({ kind: 'refuse', status: 0x0301 });
     const friend = newLogin({ admits: (name) => name === 'iqn.friend' });
     expect(step(friend, { ...NAMES, InitiatorName: 'iqn.friend' }).kind).toBe('complete');
   });
