@@ -5,7 +5,8 @@
  * lowest bits first. Disks write a sector whole or not at all, so that a page torn by a power cut
  * is still a page of valid sectors, each old or new; damage is told from that by the CRC. It
  * starts from the sector's number, which tells a misplaced page too. A sector of zeros is valid
- * and says `absent`: what was never written is a hole.
+ * and says `absent`: what was never written is a hole. (A sector that a failing disk turned into
+ * zeros looks the same, as a block of data would: comparing replicas finds both.)
  */
 import { crc32c } from '../../core/crc32c/index.ts';
 

@@ -1,6 +1,6 @@
 export { Chain, type ChainOptions } from './chain.ts';
 export { BLOCK_BYTES, type ByteRange, type FetchBlock } from './chain-parts.ts';
-export { INDEX_PAGE_BYTES } from './index-page.ts';
+export { decodeIndexPage, INDEX_PAGE_BYTES } from './index-page.ts';
 export {
   INDEX_HEADER_BYTES,
   indexFileBytes,

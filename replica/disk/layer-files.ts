@@ -12,6 +12,7 @@ import {
   asStorageError,
   BLOCK_BYTES,
   corruptFile,
+  decodeIndexPage,
   INDEX_HEADER_BYTES,
   INDEX_PAGE_BYTES,
   indexFileBytes,
@@ -243,7 +244,9 @@ async function makeLiveDurable(
       const at = INDEX_HEADER_BYTES + page * INDEX_PAGE_BYTES;
       const content = await readFrom(files.live, at, INDEX_PAGE_BYTES);
       const before = await readFrom(files.durable, at, INDEX_PAGE_BYTES);
-      if (!content.equals(before)) await writeTo(files.durable, content, at);
+      // A damaged one is told when it is used; it must not take the durable one with it.
+      const isWhole = typeof decodeIndexPage(content, page) !== 'string';
+      if (isWhole && !content.equals(before)) await writeTo(files.durable, content, at);
     }
     await datasync(files.durable);
     return null;
