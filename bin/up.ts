@@ -79,6 +79,7 @@ async function up(options: UpOptions): Promise<number> {
 async function giveUp(cluster: LocalCluster, error: unknown): Promise<number> {
   if (!(error instanceof ClusterStartError)) throw error;
   say(error.message);
+  if (error.data.code === 'stray') return EXIT_FAILURE;
   process.stderr.write(`${tailOf(error.data.logPath)}\n`);
   await cluster.leaveVolumes();
   return EXIT_FAILURE;

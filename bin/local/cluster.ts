@@ -19,7 +19,7 @@ export type StopOutcome =
   | { readonly kind: 'failed'; readonly problems: readonly string[] };
 
 export class ClusterStartError extends CodedError<{
-  readonly code: 'ended' | 'late';
+  readonly code: 'ended' | 'late' | 'stray';
   /** Whose log tells why. */
   readonly service: string;
   readonly logPath: string;
@@ -71,6 +71,7 @@ export class LocalCluster {
    * @throws ClusterStartError when one does not come up; `signal` ends the wait.
    */
   async start(signal: AbortSignal): Promise<void> {
+    this.#refuseStrays();
     await Promise.all(this.#services().map((service) => service.start()));
     const deadlineMs = this.#nowMs() + ONLINE_TIMEOUT_MS;
     for (;;) {
@@ -106,6 +107,22 @@ export class LocalCluster {
   async leaveVolumes(): Promise<void> {
     await Promise.all(this.#nodes.map(({ service }) => service.stop()));
     await this.#apiserver.stop();
+  }
+
+  /** A node of an earlier run with more nodes: nobody here would look after it, or stop it. */
+  #refuseStrays(): void {
+    const { record, processes } = this.#dependencies;
+    const own = new Set(this.#services().map((service) => service.name));
+    for (const name of record.names()) {
+      const found = own.has(name) ? null : record.read(name);
+      if (found === null || processes.adopt(found.identity) === null) continue;
+      const { pid } = found.identity;
+      throw new ClusterStartError(
+        { code: 'stray', service: name, logPath: '' },
+        `${name} still runs from an earlier maya up with more nodes (pid ${pid}): ` +
+          'start with as many nodes as then, or stop it first',
+      );
+    }
   }
 
   #services(): readonly Service[] {

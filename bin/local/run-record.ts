@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProcessIdentity } from './processes.ts';
 
@@ -13,6 +13,7 @@ export interface RunRecord {
   read(name: string): RunEntry | null;
   write(name: string, entry: RunEntry): void;
   remove(name: string): void;
+  names(): readonly string[];
 }
 
 /**
@@ -43,6 +44,11 @@ export class RunRecordFolder implements RunRecord {
 
   remove(name: string): void {
     rmSync(this.#path(name), { force: true });
+  }
+
+  names(): readonly string[] {
+    const files = readdirSync(this.#folder).filter((file) => file.endsWith('.json'));
+    return files.map((file) => file.slice(0, -'.json'.length)).toSorted();
   }
 
   #path(name: string): string {

@@ -133,6 +133,16 @@ test('a service that ends again and again ends the start, and is named', async (
   await failed;
 });
 
+test('a node of an earlier run that this one would not look after ends the start', async () => {
+  const stage = new Stage();
+  const { identity } = await stage.processes.spawn(['maya', 'agent']);
+  stage.record.write('node-3', { identity, argv: ['maya', 'agent'] });
+  await expect(stage.cluster.start(stage.never)).rejects.toThrow('node-3 still runs');
+  expect(stage.processes.all.length).toBe(1);
+  stage.processes.last.end('status 0');
+  await stage.start();
+});
+
 test('a node that does not come online in a minute ends the start', async () => {
   const stage = new Stage();
   stage.apiserver.addNode('node-1');

@@ -70,4 +70,8 @@ export class MemoryRunRecord implements RunRecord {
   remove(name: string): void {
     this.entries.delete(name);
   }
+
+  names(): readonly string[] {
+    return [...this.entries.keys()];
+  }
 }

@@ -57,6 +57,7 @@ test('the record gives back what was written, and nothing for a file that is dam
   expect(record.read('node-1')).toBe(null);
   record.write('node-1', entry);
   expect(record.read('node-1')).toEqual(entry);
+  expect(record.names()).toEqual(['node-1']);
   for (const text of ['', '{', 'null', '[]', '{"identity":{},"argv":[]}', '{"argv":[7]}']) {
     writeFileSync(`${folder.path}/run/node-1.json`, text);
     expect(record.read('node-1')).toBe(null);
