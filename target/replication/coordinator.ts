@@ -15,6 +15,7 @@ import { copyOf, factsOf, promiseFactsOf } from './facts.ts';
 import { initialState, step } from './membership.ts';
 import type { EventLog, MemberListener, MemberPort, RecordStore, StoredRecord } from './ports.ts';
 import { RebuildDuty } from './rebuild-duty.ts';
+import { telling } from './requests.ts';
 import type { Break, Effect, Event, State, StopReason } from './state.ts';
 import { bindingIds, equalisableIds, isInSync, memberOf } from './views.ts';
 import { ReplicatedVolume } from './volume.ts';
@@ -74,7 +75,9 @@ export class Coordinator implements MemberListener {
     this.volume = new ReplicatedVolume(options.sizeBytes, {
       clock: dependencies.clock,
       port: (slot) => this.portOf(this.#slots[slot] ?? ''),
-      memberFailed: (slot, error) => this.#memberFailed(slot, error),
+      memberFailed: (slot, error) => this.#memberFailed(this.#slots[slot] ?? '', error),
+      flushFailed: (slot) =>
+        this.#dispatch({ kind: 'flushFailed', member: this.#slots[slot] ?? '' }),
       equalise: (offsetBytes, lengthBytes, done) => {
         void this.#equaliseLater({ offsetBytes, lengthBytes }, done);
       },
@@ -161,9 +164,12 @@ export class Coordinator implements MemberListener {
     this.#dispatch({ kind: 'promiseRefused', member: id, epoch, instance });
   }
 
-  #memberFailed(slot: number, error: BlockError): void {
-    const id = this.#slots[slot];
-    if (id !== undefined) this.missed(id, error.message);
+  /** It answered a request with an error, and others in sync did it, or it only joins. */
+  #memberFailed(id: string, error: BlockError): void {
+    this.#rebuilds.broken(id, error.message);
+    if (!bindingIds(this.#state).includes(id)) return;
+    this.#dependencies.log('memberFailed', { replica: id, detail: error.message });
+    this.#dispatch({ kind: 'failed', member: id, detail: error.message });
   }
 
   #slotOf(id: string): number {
@@ -390,8 +396,12 @@ export class Coordinator implements MemberListener {
   ): Promise<boolean> {
     while (wanted()) {
       const inSync = equalisableIds(this.#state) ?? [];
-      const ids = [...inSync, ...this.#rebuilds.live.filter((id) => !inSync.includes(id))];
-      const [source, ...others] = ids.map((id) => this.portOf(id));
+      // Who is being rebuilt gets what its source gets; it never is the source.
+      const joining = inSync.length === 0 ? [] : this.#rebuilds.live;
+      const ids = [...inSync, ...joining.filter((id) => !inSync.includes(id))];
+      const [source, ...others] = ids.map((id) =>
+        telling(this.portOf(id), (error) => this.#memberFailed(id, error)),
+      );
       try {
         if (source === undefined) throw blockError('busy', 'a member in sync is not there');
         const result = await equaliseRange(range, source, others);

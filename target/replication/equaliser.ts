@@ -5,8 +5,7 @@
 import { CHECKSUM_CHUNK_BYTES, REGION_BYTES } from '../../core/limits.ts';
 import type { Extent } from '../../core/wire/extents.ts';
 import { Op } from '../../core/wire/frame.ts';
-import type { MemberPort } from './ports.ts';
-import { checksumsOf, extentsOf, request } from './requests.ts';
+import { type Askable, checksumsOf, extentsOf, request } from './requests.ts';
 
 export interface EqualiseResult {
   readonly regions: number;
@@ -23,8 +22,8 @@ const REGIONS_AT_ONCE = 4;
 /** Everything that any member has allocated within `range`. Rejects with the first error. */
 export async function equaliseRange(
   range: Range,
-  source: MemberPort,
-  others: readonly MemberPort[],
+  source: Askable,
+  others: readonly Askable[],
 ): Promise<EqualiseResult> {
   const ports = [source, ...others];
   const extents = await Promise.all(ports.map((port) => extentsOf(port, range)));
@@ -65,8 +64,8 @@ export function regionsOf(range: Range, extents: readonly (readonly Extent[])[])
 /** @returns bytes copied, all members together. */
 async function equaliseRegion(
   region: Range,
-  source: MemberPort,
-  others: readonly MemberPort[],
+  source: Askable,
+  others: readonly Askable[],
 ): Promise<number> {
   const ports = [source, ...others];
   const [expected, ...sums] = await Promise.all(ports.map((port) => checksumsOf(port, region)));

@@ -26,7 +26,12 @@ export class FanOut implements RequestSink {
   waiting = 0;
   failed = 0;
   succeeded = 0;
+  /** Of those who failed: who said so themselves. */
+  refused = 0;
   error: BlockError | null = null;
+  /** Who was told to have failed, and who was in sync then. */
+  blamed = 0;
+  blamedAmong = 0;
   range: HeldRange | null = null;
   /** Its place in the volume's list of commands in flight. */
   position = -1;
@@ -52,7 +57,10 @@ export class FanOut implements RequestSink {
       this.succeeded |= bit;
     } else {
       this.failed |= bit;
-      this.error = error;
+      if (error.code !== 'disconnected') {
+        this.refused |= bit;
+        this.error = error;
+      }
     }
     this.#owner.memberAnswered(this, slot, error);
   }

@@ -85,8 +85,12 @@ function hear(state: State, event: Event, breaks: ReadonlySet<Break>): State {
       return state.phase.kind === 'equalising' ? { ...state, phase: { kind: 'serving' } } : state;
     case 'missed':
       return onMissed(state, event.member, event.detail, event.lostCache);
+    case 'failed':
+      return onFailed(state, event.member, event.detail);
+    case 'flushFailed':
+      return onFlushFailed(state, event.member);
     case 'answered':
-      return patch(state, event.member, { answeredSince: true });
+      return onAnswered(state, event.member);
     case 'bound':
       return patch(state, event.member, { joining: 'bound' });
     case 'verified':
@@ -131,6 +135,7 @@ function freshMember(id: string): MemberView {
     facts: null,
     lostCache: false,
     missed: null,
+    diverged: false,
     answeredSince: false,
     copyGeneration: 0,
     copySent: 0,
@@ -231,9 +236,10 @@ function adopt(
     const facts = known.facts === null ? null : { ...known.facts, failed: false };
     if (joined) return { ...known, facts, joining: 'no' as const };
     const gaveUp = known.joining !== 'no' && known.missed !== null && version > state.version;
-    if (gaveUp) return { ...known, joining: 'no' as const, missed: null };
+    const wiped = { ...known, missed: null, diverged: false };
+    if (gaveUp) return { ...wiped, joining: 'no' as const };
     if (!removed.includes(replica.id)) return known;
-    return { ...known, missed: null, lostCache: false, copyGeneration: 0, copySent: 0 };
+    return { ...wiped, lostCache: false, copyGeneration: 0, copySent: 0 };
   });
   const freeing = breaks.has('R3-free-at-once')
     ? []
@@ -343,11 +349,12 @@ function settleFreeing(state: State): State {
 function onMissed(state: State, id: string, detail: string, lostCache: boolean): State {
   const member = memberOf(state, id);
   if (member === null) return state;
-  if (member.joining !== 'no' && !isInSync(state, id) && !isProposed(state, id)) {
-    return patch(state, id, { joining: 'no' });
+  if (!isInSync(state, id) && !isProposed(state, id)) {
+    // Whoever is removed, and only waits to be freed (R3), cannot be removed again.
+    return member.joining === 'no' ? state : patch(state, id, { joining: 'no' });
   }
   if (member.missed !== null) {
-    return patch(state, id, { lostCache: member.lostCache || lostCache });
+    return spareTheLast(patch(state, id, { lostCache: member.lostCache || lostCache }));
   }
   // Whoever is to carry on must answer after this (R17).
   const members = state.members.map((other) =>
@@ -355,7 +362,46 @@ function onMissed(state: State, id: string, detail: string, lostCache: boolean):
       ? { ...other, missed: detail, lostCache: other.lostCache || lostCache }
       : { ...other, answeredSince: false },
   );
+  return spareTheLast({ ...state, members });
+}
+
+function onFailed(state: State, id: string, detail: string): State {
+  const member = memberOf(state, id);
+  if (member === null || !isInSync(state, id)) return onMissed(state, id, detail, false);
+  return spareTheLast(patch(onMissed(state, id, detail, false), id, { diverged: true }));
+}
+
+function onFlushFailed(state: State, id: string): State {
+  const facts = memberOf(state, id)?.facts ?? null;
+  return facts === null ? state : patch(state, id, { facts: { ...facts, failed: true } });
+}
+
+/**
+ * What a diverged member has not done was never answered GOOD: it still has all that was. So it is
+ * as good as any other when the ones that are left have lost their caches.
+ */
+function spareTheLast(state: State): State {
+  const inSync = state.members.filter((member) => isInSync(state, member.id));
+  if (inSync.some((member) => !member.diverged && !member.lostCache)) return state;
+  const members = state.members.map((member) =>
+    member.diverged && !member.lostCache ? { ...member, diverged: false, missed: null } : member,
+  );
   return { ...state, members };
+}
+
+/**
+ * Nobody in sync had answered in time, and now one does: it was this target that was cut off. All
+ * get another chance; whoever still does not answer is missed again at once.
+ */
+function onAnswered(state: State, id: string): State {
+  const answered = patch(state, id, { answeredSince: true });
+  const inSync = answered.members.filter((member) => isInSync(state, member.id));
+  if (!inSync.some((member) => member.id === id)) return answered;
+  if (inSync.some((member) => member.missed === null)) return answered;
+  const members = answered.members.map((member) =>
+    member.diverged || member.lostCache ? member : { ...member, missed: null },
+  );
+  return { ...answered, members };
 }
 
 export function isProposed(state: State, id: string): boolean {

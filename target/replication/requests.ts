@@ -16,8 +16,25 @@ interface Range {
   readonly lengthBytes: number;
 }
 
+/** What can be asked of a member's data session. */
+export type Askable = Pick<MemberPort, 'id' | 'submit'>;
+
+/** The same member; `failed` hears of every request that it answers with an error. */
+export function telling(port: MemberPort, failed: (error: BlockError) => void): Askable {
+  return {
+    id: port.id,
+    submit: (op, range, payload, sink, tag) => {
+      const answered = (of: number, error: BlockError | null, data: Buffer): void => {
+        if (error !== null && error.code !== 'disconnected') failed(error);
+        sink.answered(of, error, data);
+      };
+      port.submit(op, range, payload, { answered }, tag);
+    },
+  };
+}
+
 export function request(
-  port: MemberPort,
+  port: Askable,
   op: DataOp,
   range: Range,
   bytes: Buffer | null = null,
@@ -32,12 +49,12 @@ export function request(
   });
 }
 
-export function checksumsOf(port: MemberPort, range: Range): Promise<Buffer> {
+export function checksumsOf(port: Askable, range: Range): Promise<Buffer> {
   return request(port, Op.checksum, range);
 }
 
 /** All extents within the range, page by page. */
-export async function extentsOf(port: MemberPort, range: Range): Promise<readonly Extent[]> {
+export async function extentsOf(port: Askable, range: Range): Promise<readonly Extent[]> {
   const end = range.offsetBytes + range.lengthBytes;
   const all: Extent[] = [];
   let from = range.offsetBytes;

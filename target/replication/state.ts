@@ -40,6 +40,8 @@ export interface MemberView {
   readonly lostCache: boolean;
   /** Why it is to be removed (R17); null: it is not. */
   readonly missed: string | null;
+  /** It answered a change with an error that others did: it is behind, however well it answers. */
+  readonly diverged: boolean;
   /** It answered at this epoch since the last member missed: it can be a keeper (R17). */
   readonly answeredSince: boolean;
   /** Highest generation of the record known durable in its copy, and the highest sent to it. */
@@ -148,13 +150,17 @@ export type Event =
   | { readonly kind: 'copyStored'; readonly member: string; readonly generation: number }
   | { readonly kind: 'copyFailed'; readonly member: string }
   | { readonly kind: 'equalised' }
-  /** It missed a deadline, failed a request, or came back without its cache. */
+  /** It missed a deadline, or came back without its cache. */
   | {
       readonly kind: 'missed';
       readonly member: string;
       readonly detail: string;
       readonly lostCache: boolean;
     }
+  /** It answered a request with an error, and others in sync did it. */
+  | { readonly kind: 'failed'; readonly member: string; readonly detail: string }
+  /** It answered a flush with an error: it never will flush again (R14). */
+  | { readonly kind: 'flushFailed'; readonly member: string }
   /** It answered a request of this epoch. Told only while somebody is to be removed. */
   | { readonly kind: 'answered'; readonly member: string }
   | { readonly kind: 'bound'; readonly member: string }

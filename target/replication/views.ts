@@ -24,15 +24,20 @@ export function bindingIds(state: State): readonly string[] {
   return [...ids].sort();
 }
 
-/** R13: members that may answer a read: committed, promised, and not about to be removed. */
+/**
+ * R13: members that may answer a read: committed, promised, and not about to be removed. Where all
+ * have missed a deadline none can be removed, and a late answer is as good as any.
+ */
 export function readableIds(state: State): readonly string[] {
-  return state.members
+  const inSync = state.members.filter((member) => isInSync(state, member.id));
+  const allMissed = inSync.every((member) => member.missed !== null);
+  return inSync
     .filter(
       (member) =>
         member.link === 'promised' &&
-        member.missed === null &&
-        !member.lostCache &&
-        isInSync(state, member.id),
+        (member.missed === null || allMissed) &&
+        !member.diverged &&
+        !member.lostCache,
     )
     .map((member) => member.id);
 }

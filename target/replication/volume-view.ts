@@ -27,6 +27,7 @@ export function viewOf(state: State, context: ViewContext): VolumeView {
     // Whoever binds gets every write, up to the moment it is freed (R3).
     fan: maskOf([...binding, ...context.live]),
     binding: maskOf(binding),
+    inSync: maskOf(inSync),
     readable: maskOf(readableIds(state)),
     preferred: local === undefined ? -1 : context.slotOf(local.id),
     reads: serving,

@@ -29,6 +29,8 @@ export interface VolumeView {
   readonly fan: number;
   /** R3: whose answers a state-changing GOOD needs. */
   readonly binding: number;
+  /** In the committed record; all others only join, or are being freed. */
+  readonly inSync: number;
   /** May answer reads. */
   readonly readable: number;
   /** The slot to read from if it is readable; -1: any. */
@@ -42,8 +44,10 @@ export interface VolumeView {
 export interface VolumeDependencies {
   readonly clock: Clock;
   readonly port: (slot: number) => MemberPort;
-  /** A member answered a write, flush or repair with an error. */
+  /** A member answered with an error what another one in sync did, or one that joins did. */
   readonly memberFailed: (slot: number, error: BlockError) => void;
+  /** A member answered a flush with an error. */
+  readonly flushFailed: (slot: number) => void;
   /** The range may differ between members: make it equal, then call back (R12, R16). */
   readonly equalise: (offsetBytes: number, lengthBytes: number, done: () => void) => void;
 }
@@ -51,6 +55,7 @@ export interface VolumeDependencies {
 const CLOSED: VolumeView = {
   fan: 0,
   binding: 0,
+  inSync: 0,
   readable: 0,
   preferred: -1,
   reads: false,
@@ -210,16 +215,37 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
   /** Called by a command when a member has answered. */
   memberAnswered(command: FanOut, slot: number, error: BlockError | null): void {
     if (this.#closed) return;
-    if (error !== null && error.code !== 'disconnected') {
-      this.#dependencies.memberFailed(slot, error);
+    if (error !== null && command.op === Op.flush && error.code === 'mediumError') {
+      this.#dependencies.flushFailed(slot);
     }
     if (command.position >= 0) this.#settle(command);
   }
 
+  /**
+   * Whoever failed what another one in sync did is behind, and so is one that joins. When all in
+   * sync failed nobody is: the command fails, and they are made equal (R12).
+   */
+  #blame(command: FanOut): void {
+    const { inSync } = this.#view;
+    const { error } = command;
+    if (error === null) return;
+    if (command.blamedAmong !== inSync) command.blamed = 0;
+    command.blamedAmong = inSync;
+    const done = (command.succeeded & inSync) !== 0;
+    const behind = command.refused & ~command.blamed & (done ? ~0 : ~inSync);
+    command.blamed |= behind;
+    for (let slot = 0, rest = behind; rest !== 0; slot += 1, rest >>>= 1) {
+      if ((rest & 1) !== 0) this.#dependencies.memberFailed(slot, error);
+    }
+  }
+
   #settle(command: FanOut): void {
+    this.#blame(command);
+    // That may have settled it already.
+    if (command.position < 0) return;
     const binding = this.#view.binding;
     if (binding === 0 || (command.waiting & binding) !== 0) return;
-    const succeeded = (command.succeeded & binding) !== 0;
+    const succeeded = (command.succeeded & this.#view.inSync) !== 0;
     const failed = (command.failed & binding) !== 0;
     // Some failed and some did it: who failed is being removed (R17), and then this is called.
     if (succeeded && failed && command.done !== null) return;
