@@ -141,8 +141,11 @@ class RunningTarget {
       identity: { volumeId: config.volumeId },
       logicalBlockBytes: record.blockSizeBytes === 4096 ? 4096 : 512,
     });
-    const admits = (initiatorName: string): boolean => {
-      const names = coordinator.state.record?.attachment?.initiatorNames ?? [];
+    /** Null: not known yet, the initiator may try again. */
+    const admits = (initiatorName: string): boolean | null => {
+      const { record: known } = coordinator.state;
+      if (known === null) return null;
+      const names = known.attachment?.initiatorNames ?? [];
       return names.includes('*') || names.includes(initiatorName);
     };
     const address = `tcp:${config.portal}`;
