@@ -7,7 +7,7 @@
  * One JSON line an event on stderr, the last one `fatal` with the reason when it fails. Exit
  * status: 0 done, 1 failed, 2 wrong usage or configuration.
  */
-import { chmod, readFile, stat } from 'node:fs/promises';
+import { chmod, lstat, readFile, stat, unlink } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import { codeOf, messageOf } from '../core/errors.ts';
 import { nodePlatform } from '../core/platform/node/index.ts';
@@ -20,10 +20,10 @@ const EXIT_USAGE = 2;
 /** What is started must end in this time after SIGTERM; then the process goes without it. */
 const STOP_DEADLINE_MS = 8_000;
 /**
- * Threads of the libuv pool: more than the data requests of a session and a rebuild use at once,
- * so that promises and copies of the record never wait for data (replication R17).
+ * Threads of the libuv pool: four for data and two for what takes long (an fdatasync, a hole). Many
+ * more cost a third of the speed: with idle threads around, each request wakes one.
  */
-const POOL_THREADS = 40;
+const POOL_THREADS = 6;
 
 const USAGE =
   'Usage: maya replica create --spec FILE\n' +
@@ -89,6 +89,7 @@ async function startAdmin(socketPath: string, replica: Replica): Promise<Server>
   const status = async () => ({ pid: process.pid, ...(await replica.status()) });
   const umaskBefore = process.umask(0o077);
   try {
+    await removeOldSocket(socketPath);
     const server = await startStatusServer({ socketPath, status });
     await chmod(socketPath, 0o600);
     return server;
@@ -97,6 +98,15 @@ async function startAdmin(socketPath: string, replica: Replica): Promise<Server>
     throw error;
   } finally {
     process.umask(umaskBefore);
+  }
+}
+
+/** Of a process that was killed: it had the lock of the folder, which is ours now. */
+async function removeOldSocket(path: string): Promise<void> {
+  try {
+    if ((await lstat(path)).isSocket()) await unlink(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
   }
 }
 

@@ -14,8 +14,8 @@ import { detailPayload, jsonPayload } from './payloads.ts';
 import type { FrameHandler, Peer } from './peer.ts';
 import { STATUS_OF_BLOCK_ERROR } from './statuses.ts';
 
-/** Requests that use the disk at once: fewer than there are threads in the pool (see main.ts). */
-export const DISK_REQUESTS_MAX = 16;
+/** Requests that are at the disk, or wait for a thread of the pool (see main.ts), at once. */
+const DISK_REQUESTS_MAX = 16;
 /** Above it nothing more is read from the connection; below the half it goes on. */
 const QUEUED_REQUESTS_MAX = 512;
 const QUEUED_BYTES_MAX = 32 * MiB;
@@ -42,6 +42,8 @@ export interface DataSessionOptions {
   readonly chain: Chain;
   readonly epoch: number;
   readonly promise: () => PromiseAnswer;
+  /** While it says so nothing is started: promises and records go first. `wake` tells the end. */
+  readonly held: () => boolean;
   /** Once, when it was cut and nothing of it is in flight any more. */
   readonly onDrained: (session: DataSession) => void;
 }
@@ -137,6 +139,11 @@ export class DataSession implements FrameHandler {
     this.#start();
   }
 
+  /** Nothing is held any more. */
+  wake(): void {
+    this.#start();
+  }
+
   /**
    * Nothing more is taken, what is queued is dropped, what is started is answered. Resolves when
    * nothing is in flight; the connection stays.
@@ -193,6 +200,7 @@ export class DataSession implements FrameHandler {
     while (
       started < this.#queue.length &&
       this.#onDisk < DISK_REQUESTS_MAX &&
+      !this.#options.held() &&
       this.#peer.answersQueuedBytes < ANSWERS_QUEUED_BYTES_MAX
     ) {
       const request = this.#queue[started];

@@ -61,6 +61,8 @@ export class Serving implements ControlHost, RebuildHost {
   /** All that have something in flight or may start something: data and sources. */
   readonly #sessions = new Set<DataSession>();
   #data: DataSession | null = null;
+  /** Promises and records that are being stored. */
+  #storing = 0;
   /** The newest hello for the data session; any other that still waits is dropped. */
   #newestData: Hello | null = null;
 
@@ -106,14 +108,18 @@ export class Serving implements ControlHost, RebuildHost {
     instance: string,
     session: ControlSession,
   ): Promise<PromiseResult> {
-    const kind = await this.#state.makePromise(epoch, instance, () => this.#supersede(session));
+    const kind = await this.#first(() =>
+      this.#state.makePromise(epoch, instance, () => this.#supersede(session)),
+    );
     if (kind === 'promised') session.epoch = epoch;
     return { kind, promise: this.promise };
   }
 
   storeRecord(record: unknown, epoch: number): Promise<Rejection | null> {
     const { identity } = this.folder;
-    return this.#state.storeRecord(record, epoch, (held) => judgeRecord(record, held, identity));
+    return this.#first(() =>
+      this.#state.storeRecord(record, epoch, (held) => judgeRecord(record, held, identity)),
+    );
   }
 
   order(request: RebuildRequest): Promise<OrderResult | null> {
@@ -192,6 +198,20 @@ export class Serving implements ControlHost, RebuildHost {
   peerClosed(peer: Peer): void {
     for (const control of this.#controls) {
       if (control.peer === peer) this.#controls.delete(control);
+    }
+  }
+
+  /**
+   * Promises and records do not queue behind data in the pool of threads (R17): while one is being
+   * stored no request for data is started.
+   */
+  async #first<Value>(store: () => Promise<Value>): Promise<Value> {
+    this.#storing += 1;
+    try {
+      return await store();
+    } finally {
+      this.#storing -= 1;
+      if (this.#storing === 0) for (const session of this.#sessions) session.wake();
     }
   }
 
@@ -298,6 +318,7 @@ export class Serving implements ControlHost, RebuildHost {
       chain,
       epoch: request.epoch,
       promise: () => this.promise,
+      held: () => this.#storing > 0,
       onDrained: (ended) => {
         this.#sessions.delete(ended);
         if (this.#data === ended) this.#data = null;
