@@ -38,7 +38,7 @@ async function helloOf(replica: SimulatedReplica, role: 'control' | 'data') {
   const client = await replica.connect();
   const epoch = role === 'data' ? 1 : 0;
   const instance = role === 'data' ? 'target-1' : '';
-  return await replica.finish(client.hello(replica.hello({ role, epoch, instance })));
+  return replica.finish(client.hello(replica.hello({ role, epoch, instance })));
 }
 
 const cutInHalf = (content: Buffer) => content.subarray(0, content.length / 2);
@@ -163,11 +163,7 @@ test.each([...DAMAGES, ['missing', null] as const])(
 
 test('a damaged page of the index is a medium error, and never other data', async () => {
   const replica = await stopped();
-  const { finish } = replica;
-  await finish.call(
-    replica,
-    replica.files.remove(`${replica.folder}/layers-1/volume-head-000.live`),
-  );
+  await replica.finish(replica.files.remove(`${replica.folder}/layers-1/volume-head-000.live`));
   await change(replica, `${replica.folder}/layers-1/volume-head-000.index`, (content) => {
     content[4096 + 10] = (content[4096 + 10] ?? 0) ^ 4;
     return content;

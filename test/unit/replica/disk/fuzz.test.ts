@@ -94,7 +94,7 @@ async function outcomeOf(replica: SimulatedReplica, expected: Buffer): Promise<s
     }
     expect(answer?.status).toBe(Status.ok);
   }
-  return await readAll(replica, expected);
+  return readAll(replica, expected);
 }
 
 test('damaged metadata never becomes other data, a hang or an unknown error', async () => {
