@@ -119,8 +119,11 @@ export interface PromiseRequest {
 }
 
 /**
- * A promise with the boot and mount id under which it was made, stored durably with it: if they
- * differ from the current ones, the cache that held writes of that epoch is lost (R15).
+ * A promise with the boot and mount id under which the replica was last known to have all that it
+ * must have, stored durably with it: if they differ from the current ones, the cache that held its
+ * writes is lost (R15). A new promise takes them over from the one that it replaces, so that no
+ * number of targets that start and die makes a lost cache look kept. They are renewed when the
+ * promised target stores its own record (it counts the replica in), and by a rebuild.
  */
 export interface PromiseMade {
   readonly epoch: number;
@@ -134,8 +137,7 @@ export interface PromiseAnswer extends PromiseMade {
   /**
    * The promise that this one replaced, by another instance; null: there was none. Durable with
    * it: only what was replaced at the very moment of the promise tells a new target who may have
-   * written last. The same promise made again changes nothing of all this, boot and mount id
-   * neither: else a replica that lost its cache would look as if it had kept it.
+   * written last. The same promise made again changes nothing of all this.
    */
   readonly previous: PromiseMade | null;
 }

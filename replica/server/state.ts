@@ -57,7 +57,7 @@ export class ReplicaState {
   #chainProblem: StorageError | null = null;
   /** Promises and copies of the record, one after the other. */
   #last: Promise<unknown> = Promise.resolve();
-  /** Failed flushes that are not marked yet, or could not be: to end now would be to forget them. */
+  /** Failed flushes that are not marked yet: to end now would be to forget them. */
   #unmarkedCount = 0;
   #brokenDetail: string | null = null;
   #closed = false;
@@ -140,14 +140,7 @@ export class ReplicaState {
    * for one that lost it again (R15).
    */
   renewPromise(): Promise<void> {
-    const own = this.#last.then(async () => {
-      const held = this.#promise;
-      const { bootId, mountId } = this.cache;
-      if (held.epoch === 0 || (held.bootId === bootId && held.mountId === mountId)) return;
-      const promise: PromiseAnswer = { ...held, ...this.cache };
-      await this.folder.promise.store(promise);
-      this.#promise = promise;
-    });
+    const own = this.#last.then(() => this.#renewNow());
     this.#last = own.catch(() => undefined);
     return own;
   }
@@ -166,9 +159,10 @@ export class ReplicaState {
     const own = this.#last.then(async () => {
       if (epoch !== this.#promise.epoch) return null;
       const verdict = judge(this.record);
-      if (verdict === 'same') return null;
-      if (verdict !== 'store') return verdict;
-      await this.folder.record.store(record);
+      if (verdict !== 'store' && verdict !== 'same') return verdict;
+      if (verdict === 'store') await this.folder.record.store(record);
+      // The promised target's own record: it has judged us, and counts us in (R15).
+      if (this.#isOwnRecord(record)) await this.#renewNow();
       return null;
     });
     this.#last = own.catch(() => undefined);
@@ -234,17 +228,34 @@ export class ReplicaState {
     if (epoch === held.epoch && instance === held.instance) return 'promised';
     if (epoch <= held.epoch) return 'fenced';
     const { previous, ...made } = held;
+    const { bootId, mountId } = held;
     const replaced = held.epoch === 0 ? null : made;
     const promise: PromiseAnswer = {
       epoch,
       instance,
-      ...this.cache,
+      // A promise alone does not bring back what a cache lost since the last one.
+      ...(held.epoch === 0 ? this.cache : { bootId, mountId }),
       previous: held.instance === instance ? previous : replaced,
     };
     await this.folder.promise.store(promise);
     this.#promise = promise;
     onHigher();
     return 'promised';
+  }
+
+  async #renewNow(): Promise<void> {
+    const held = this.#promise;
+    const { bootId, mountId } = this.cache;
+    if (held.epoch === 0 || (held.bootId === bootId && held.mountId === mountId)) return;
+    const promise: PromiseAnswer = { ...held, ...this.cache };
+    await this.folder.promise.store(promise);
+    this.#promise = promise;
+  }
+
+  #isOwnRecord(record: unknown): boolean {
+    if (typeof record !== 'object' || record === null) return false;
+    const { epoch, targetInstance } = record as Readonly<Record<string, unknown>>;
+    return epoch === this.#promise.epoch && targetInstance === this.#promise.instance;
   }
 
   /** R14: known also after a restart. A rebuild that fails is dropped instead. */

@@ -142,7 +142,8 @@ function judge(state: State, breaks: Breaks): State {
     }
     const { previous, cache } = member.facts;
     const resumes = breaks.has('R15-resume-after-reboot');
-    const lostCache = !clean && previous.epoch > 0 && previous.cache !== cache && !resumes;
+    const kept = previous.epoch === 0 || previous.cache === cache || resumes;
+    const lostCache = !clean && !kept && !state.lossAccepted;
     return { ...member, lostCache };
   });
   return { ...state, members, clean, skipLeaseWait };
@@ -169,7 +170,7 @@ function whenPromising(state: State, breaks: Breaks): Step {
   if (present.length < members.length) {
     return then({ ...next, waitingFor: promisesMissing(members) }, ...effects);
   }
-  if (members.every((member) => member.lostCache)) return allLostCaches(next, effects);
+  if (members.every((member) => member.lostCache)) return allLostCaches(next, effects, breaks);
   const record = next.record;
   assert(record !== null, 'the record was claimed');
   const copied = members.every((member) => member.copyGeneration >= record.generation);
@@ -188,7 +189,7 @@ function promisesMissing(members: readonly MemberView[]): string {
  * R15: everybody who holds acknowledged writes lost power. Under the attachment that made those
  * writes the loss must be seen; under a new one the flushed data is what there is.
  */
-function allLostCaches(state: State, effects: readonly Effect[]): Step {
+function allLostCaches(state: State, effects: readonly Effect[], breaks: Breaks): Step {
   const newest = state.members
     .flatMap((member) => {
       const copy = member.facts?.copy ?? null;
@@ -202,8 +203,8 @@ function allLostCaches(state: State, effects: readonly Effect[]): Step {
   if (newest.attachmentToken === state.attachmentToken) {
     return then({ ...state, phase: { kind: 'cachesLost' }, waitingFor: CACHES_LOST }, ...effects);
   }
-  const members = state.members.map((member) => ({ ...member, lostCache: false }));
-  return startEqualising({ ...state, members, clean: false }, effects, new Set());
+  const accepted = whenPromising({ ...state, lossAccepted: true }, breaks);
+  return { state: accepted.state, effects: [...effects, ...accepted.effects] };
 }
 
 function startEqualising(state: State, effects: readonly Effect[], breaks: Breaks): Step {
@@ -227,7 +228,7 @@ function whenOwning(state: State, breaks: Breaks): Step {
   const [next, effects] = keepUp(state, breaks);
   if (next.phase.kind === 'stopped') return then(next, ...effects);
   const inSync = inSyncMembers(next);
-  if (next.phase.kind === 'serving' && inSync.every((member) => member.lostCache)) {
+  if (next.phase.kind !== 'cachesLost' && inSync.every((member) => member.lostCache)) {
     return then({ ...next, phase: { kind: 'cachesLost' }, waitingFor: CACHES_LOST }, ...effects);
   }
   const owning = { ...next, waitingFor: reasonToWait(next) };
@@ -298,7 +299,8 @@ function missStragglers(state: State): State {
 function askPromises(state: State, effects: Effect[]): State {
   let next = state;
   for (const member of inSyncMembers(state)) {
-    if (member.link !== 'inspected' || member.facts === null || member.lostCache) continue;
+    if (member.link !== 'inspected' || member.facts === null) continue;
+    if (member.lostCache && state.phase.kind !== 'promising') continue;
     assert(state.record !== null, 'promises are asked under a claimed record');
     next = patch(next, member.id, { link: 'promising' });
     effects.push({ kind: 'promise', member: member.id, epoch: state.record.epoch });
@@ -312,7 +314,8 @@ function sendCopies(state: State, effects: Effect[]): State {
   assert(record !== null, 'the record was claimed');
   let next = state;
   for (const member of inSyncMembers(state)) {
-    if (member.link !== 'promised') continue;
+    // To whom our record is given it says that it is counted in: who lost its cache is not (R15).
+    if (member.link !== 'promised' || member.lostCache) continue;
     if (Math.max(member.copyGeneration, member.copySent) >= record.generation) continue;
     next = patch(next, member.id, { copySent: record.generation });
     effects.push({ kind: 'storeCopy', member: member.id, record });

@@ -28,6 +28,7 @@ export function initialState(options: MembershipOptions): State {
     freeing: [],
     stragglersOver: false,
     clean: false,
+    lossAccepted: false,
     skipLeaseWait: false,
     priorTarget: null,
     claimedGeneration: 0,
@@ -278,11 +279,17 @@ function onInspected(
   if (member === null) return state;
   const copyGeneration = Math.max(facts.copy?.generation ?? 0, member.copyGeneration);
   const mine = facts.promise.instance === state.instance;
-  const kept = facts.promise.cache === facts.cache || breaks.has('R15-resume-after-reboot');
+  // The promise names the boot under which it was last counted in; we may have seen a later one,
+  // and what it lost by that is known already.
+  const seen = member.facts?.cache === facts.cache;
+  const kept = seen || facts.promise.cache === facts.cache || breaks.has('R15-resume-after-reboot');
   const link = mine && kept ? 'promised' : 'inspected';
   const heard = patch(state, id, { facts, link, copyGeneration, copySent: 0 });
   if (!wasClaimed(state) || !isInSync(state, id)) return heard;
-  if (mine && !kept) return onMissed(heard, id, 'it came back without its cache', true);
+  // Before anything is served its promise, made again, tells what it lost.
+  if (mine && !kept && state.phase.kind !== 'promising') {
+    return onMissed(heard, id, 'it came back without its cache', true);
+  }
   if (facts.failed) return onMissed(heard, id, 'its medium failed a flush', false);
   return heard;
 }
@@ -296,10 +303,6 @@ function onPromised(
   if (member === null || member.facts === null) return state;
   const { promise, previous, copy } = made;
   const facts = { ...member.facts, promise, previous, copy };
-  if (promise.cache !== member.facts.cache) {
-    // It was started again on another kernel between its hello and its promise: ask it anew.
-    return patch(state, id, { link: 'away', facts: { ...facts, cache: promise.cache } });
-  }
   return patch(state, id, { facts, link: 'promised', answeredSince: true });
 }
 

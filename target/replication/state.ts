@@ -8,7 +8,7 @@ import type { VolumeRecord } from '../../core/volume/record.ts';
 export interface PromiseFacts {
   readonly epoch: number;
   readonly instance: string;
-  /** Boot and mount under which it was made, as one text. */
+  /** Boot and mount under which the replica was last known to have everything, as one text. */
   readonly cache: string;
 }
 
@@ -98,6 +98,8 @@ export interface State {
   readonly stragglersOver: boolean;
   /** Everything was flushed when the last target that can have written stopped (R16). */
   readonly clean: boolean;
+  /** All lost their caches under an earlier attachment: what they have is what there is (R15). */
+  readonly lossAccepted: boolean;
   /** No earlier target can still hold a lease (R11). */
   readonly skipLeaseWait: boolean;
   /** The target in the record before this one claimed it. */

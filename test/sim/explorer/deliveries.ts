@@ -3,7 +3,7 @@ import { swapRefusal } from '../../../core/volume/swap.ts';
 import { type Effect } from '../../../target/replication/state.ts';
 import { equalisableIds } from '../../../target/replication/views.ts';
 import { type Add } from './action.ts';
-import { accepts, away, commit, promise, reaches, tell } from './machine.ts';
+import { accepts, away, cacheOf, commit, promise, reaches, tell } from './machine.ts';
 import {
   mayFail,
   replicaOf,
@@ -93,9 +93,11 @@ export function storeCopy(
   if (!reaches(world, index, member) || !accepts(world, index, member)) {
     return away(world, index, member);
   }
+  const { boot, promise: promised } = replicaOf(world, member);
   const stored = withReplica(world, member, {
     copyEpoch: record.epoch,
     copyGeneration: record.generation,
+    promise: { ...promised, cache: cacheOf(boot) },
   });
   const { generation } = record;
   return tell(stored, index, { kind: 'copyStored', member, generation });

@@ -155,7 +155,8 @@ export function promise(
     const refusal = { epoch: before.epoch, instance: before.instance };
     return tell(world, index, { kind: 'promiseRefused', member, ...refusal });
   }
-  const made = same ? before : { epoch, instance, cache: cacheOf(replica.boot) };
+  const cache = before.epoch === 0 ? cacheOf(replica.boot) : before.cache;
+  const made = same ? before : { epoch, instance, cache };
   const previous = same ? replica.previous : before;
   const stored = withReplica(world, member, { promise: made, previous });
   const copy = copyOf(replica);

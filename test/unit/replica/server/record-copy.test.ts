@@ -102,3 +102,19 @@ test('R5: after a promise no older target changes the copy, however long its ord
     expect(await copyOf(replica)).toEqual(told);
   }
 });
+
+test('R15: a lost cache stays visible until the promised target gives its own record', async () => {
+  const { replica } = await start();
+  const firstBoot = replica.machine.host.bootId();
+  await replica.powerCut();
+  const control = await replica.control(4, 'b');
+  const promised = async () => {
+    const client = await replica.connect();
+    return jsonOf(await replica.finish(client.hello(replica.hello())))['promise'];
+  };
+  await replica.finish(control.askJson(Op.record, recordOf(3, 5, { targetInstance: 'a' })));
+  expect(await promised()).toMatchObject({ epoch: 4, bootId: firstBoot });
+  await replica.finish(control.askJson(Op.record, recordOf(4, 6, { targetInstance: 'b' })));
+  const bootId = replica.machine.host.bootId();
+  expect(await promised()).toMatchObject({ epoch: 4, bootId, previous: { bootId: firstBoot } });
+});
