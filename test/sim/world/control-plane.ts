@@ -9,6 +9,7 @@ export class ControlPlane {
   readonly #world: World;
   readonly #random: SimRandom;
   #attaching = false;
+  #replacing = false;
 
   constructor(world: World) {
     this.#world = world;
@@ -68,6 +69,13 @@ export class ControlPlane {
 
   /** R6: a lost replica never comes back; another id takes its place on its node. */
   async #replaceLost(): Promise<void> {
+    if (this.#replacing) return;
+    this.#replacing = true;
+    await this.#replaceEach();
+    this.#replacing = false;
+  }
+
+  async #replaceEach(): Promise<void> {
     for (const lost of this.#world.replicas.filter((replica) => replica.lost)) {
       const { record } = this.#world.keeper.current;
       const member = record.replicas.find(({ id }) => id === lost.id);

@@ -51,6 +51,7 @@ export class World implements InitiatorHost {
   #lastServed: TargetHost | null = null;
   #issuing = true;
   #commandCount = 0;
+  #replicaCount: number = NODES.length;
 
   private constructor(simulation: Simulation, options: WorldOptions) {
     this.simulation = simulation;
@@ -174,7 +175,8 @@ export class World implements InitiatorHost {
 
   /** Mints a replica with a folder of its own; null when that failed. */
   async newReplica(machine: SimMachine): Promise<ReplicaHost | null> {
-    const id = `r${this.replicas.length + 1}`;
+    this.#replicaCount += 1;
+    const id = `r${this.#replicaCount}`;
     const host = this.#replicaHost(machine, id);
     try {
       await host.create(null);
