@@ -16,6 +16,7 @@ export {
   nextLayersName,
   openReplicaFolder,
   promiseOf,
+  RECORD_BYTES_MAX,
   type ReplicaFolder,
   type ReplicaSpec,
   removeRetired,

@@ -37,6 +37,8 @@ const RECORD: SlotKind = {
   formatVersion: 1,
   slotBytes: CONTROL_PAYLOAD_BYTES_MAX + SLOT_BYTES,
 };
+/** As JSON. */
+export const RECORD_BYTES_MAX = CONTROL_PAYLOAD_BYTES_MAX;
 
 export interface ReplicaSpec extends ReplicaIdentity {
   readonly poolPath: string;
@@ -118,7 +120,9 @@ function recordProblem(record: unknown, identity: ReplicaIdentity): string | nul
   try {
     const { volumeId, incarnation } = parseRecord(record);
     const isOurs = volumeId === identity.volumeId && incarnation === identity.incarnation;
-    return isOurs ? null : 'its record is of another volume or incarnation';
+    if (!isOurs) return 'its record is of another volume or incarnation';
+    const isTooLong = Buffer.byteLength(JSON.stringify(record)) > RECORD_BYTES_MAX;
+    return isTooLong ? `its record has more than ${RECORD_BYTES_MAX} bytes` : null;
   } catch (error) {
     return messageOf(error);
   }

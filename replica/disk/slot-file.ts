@@ -10,7 +10,6 @@ import {
   asStorageError,
   corruptFile,
   newerFormat,
-  SEALED_HEADER_BYTES,
   type SealedKind,
   sealPage,
   unsealPage,
@@ -136,11 +135,6 @@ export class SlotFile {
     await writeTo(this.#file, page, slot * slotBytes);
     await datasync(this.#file);
   }
-}
-
-/** Largest JSON text that a slot takes, in bytes. */
-export function slotValueBytesMax(kind: SlotKind): number {
-  return kind.slotBytes - SEALED_HEADER_BYTES;
 }
 
 function newestSlot(kind: SlotKind, path: string, content: Buffer): Slot {

@@ -4,6 +4,7 @@
  * looks first, promises later.
  */
 import { messageOf } from '../../core/errors.ts';
+import { CONTROL_PAYLOAD_BYTES_MAX } from '../../core/limits.ts';
 import {
   type FrameHeader,
   Op,
@@ -77,13 +78,13 @@ export class ControlSession implements FrameHandler {
         else this.#fence(request);
         return;
       case Op.promise:
-        this.#run(request, () => this.#promise(request, payload));
+        this.#run(request, payload, () => this.#promise(request, payload));
         return;
       case Op.record:
-        this.#run(request, () => this.#record(request, payload));
+        this.#run(request, payload, () => this.#record(request, payload));
         return;
       case Op.rebuild:
-        this.#run(request, () => this.#rebuild(request, payload));
+        this.#run(request, payload, () => this.#rebuild(request, payload));
         return;
       default:
         this.#refuse(request);
@@ -122,7 +123,11 @@ export class ControlSession implements FrameHandler {
     this.peer.answer(request, Status.badRequest, detailPayload(detail));
   }
 
-  #run(request: Request, work: () => Promise<void>): void {
+  #run(request: Request, payload: Buffer, work: () => Promise<void>): void {
+    if (payload.length > CONTROL_PAYLOAD_BYTES_MAX) {
+      this.#bad(request, `a control payload has at most ${CONTROL_PAYLOAD_BYTES_MAX} bytes`);
+      return;
+    }
     if (this.#pending >= PENDING_MAX) {
       this.peer.answer(request, Status.busy, detailPayload('too many requests wait'));
       return;
@@ -140,7 +145,10 @@ export class ControlSession implements FrameHandler {
   async #promise(request: Request, payload: Buffer): Promise<void> {
     const wanted = parsePromise(payload);
     if (wanted === null) {
-      this.#bad(request, 'a promise needs an epoch above 0 and an instance');
+      this.#bad(
+        request,
+        'a promise needs an epoch above 0 and an instance: letters, digits, at most 128',
+      );
       return;
     }
     const result = await this.#host.makePromise(wanted.epoch, wanted.instance, this);

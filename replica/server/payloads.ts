@@ -10,6 +10,8 @@ import type {
 type Fields = Readonly<Record<string, unknown>>;
 
 const TEXT_LENGTH_MAX = 512;
+/** Of what is stored in a slot: no character grows when it is written as JSON. */
+const STORED_PATTERN = /^[0-9A-Za-z][0-9A-Za-z._:-]{0,127}$/;
 
 export function parseJson(payload: Buffer): unknown {
   try {
@@ -49,13 +51,13 @@ export function parseHello(payload: Buffer): HelloRequest | null {
 
 export function parsePromise(payload: Buffer): PromiseRequest | null {
   const { epoch, instance } = fieldsOf(payload) ?? {};
-  if (!isEpoch(epoch) || epoch === 0 || !isText(instance) || instance === '') return null;
+  if (!isEpoch(epoch) || epoch === 0 || !isStorable(instance)) return null;
   return { epoch, instance };
 }
 
 export function parseRebuild(payload: Buffer): RebuildRequest | null {
   const { action, rebuildId, source } = fieldsOf(payload) ?? {};
-  if (!isText(rebuildId) || rebuildId === '') return null;
+  if (!isStorable(rebuildId)) return null;
   switch (action) {
     case 'begin':
     case 'status':
@@ -98,6 +100,10 @@ function isFields(value: unknown): value is Fields {
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value.length <= TEXT_LENGTH_MAX;
+}
+
+function isStorable(value: unknown): value is string {
+  return typeof value === 'string' && STORED_PATTERN.test(value);
 }
 
 function isEpoch(value: unknown): value is number {

@@ -4,6 +4,7 @@
  */
 import { messageOf } from '../../core/errors.ts';
 import type { Connection, ConnectionHandlers } from '../../core/platform/index.ts';
+import { MiB } from '../../core/units.ts';
 import { encodeHeader, FrameDecoder } from '../../core/wire/codec.ts';
 import { ANSWER, type FrameHeader } from '../../core/wire/frame.ts';
 
@@ -22,6 +23,8 @@ export interface PeerOptions {
   readonly onClosed: (peer: Peer, detail: string) => void;
 }
 
+/** More than all that a session may have in flight: whoever lets it come to that only asks. */
+const ANSWERS_QUEUED_BYTES_MAX = 128 * MiB;
 const NO_PAYLOAD = Buffer.alloc(0);
 
 export class Peer implements ConnectionHandlers {
@@ -94,6 +97,7 @@ export class Peer implements ConnectionHandlers {
     );
     this.#connection.write(header);
     if (payload.length > 0) this.#connection.write(payload);
+    if (this.#connection.queuedBytes > ANSWERS_QUEUED_BYTES_MAX) this.cut('it reads no answers');
   }
 
   pause(): void {

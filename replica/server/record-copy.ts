@@ -2,7 +2,7 @@
 import { messageOf } from '../../core/errors.ts';
 import { parseRecord, type VolumeRecord } from '../../core/volume/record.ts';
 import { Status } from '../../core/wire/frame.ts';
-import type { ReplicaIdentity } from '../disk/index.ts';
+import { RECORD_BYTES_MAX, type ReplicaIdentity } from '../disk/index.ts';
 import type { Rejection } from './control-session.ts';
 import { detailPayload, refusalPayload } from './payloads.ts';
 
@@ -27,6 +27,10 @@ export function judgeRecord(
   if (record.incarnation !== identity.incarnation) {
     const detail = `the record is of incarnation ${record.incarnation}, this copy is not`;
     return rejected(Status.refused, refusalPayload('foreignIncarnation', detail));
+  }
+  // What is stored is written anew, and may be longer than what came.
+  if (Buffer.byteLength(JSON.stringify(offered)) > RECORD_BYTES_MAX) {
+    return badRequest(`the record has more than ${RECORD_BYTES_MAX} bytes`);
   }
   if (held === null) return 'store';
   const before = parseRecord(held);

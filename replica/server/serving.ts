@@ -61,6 +61,7 @@ export class Serving implements ControlHost, RebuildHost {
   /** All that have something in flight or may start something: data and sources. */
   readonly #sessions = new Set<DataSession>();
   #data: DataSession | null = null;
+  #closing = false;
   /** Promises and records that are being stored. */
   #storing = 0;
   /** The newest hello for the data session; any other that still waits is dropped. */
@@ -179,6 +180,7 @@ export class Serving implements ControlHost, RebuildHost {
 
   /** What is started ends and is answered; then all is flushed and closed. */
   async close(): Promise<void> {
+    this.#closing = true;
     const sessions = [...this.#sessions];
     const quiet = sessions.map((session) => session.quiesce());
     await this.#orders.close();
@@ -237,6 +239,7 @@ export class Serving implements ControlHost, RebuildHost {
   async #helloControl(hello: Hello): Promise<void> {
     const { peer, request } = hello;
     const allocatedBytes = await this.#state.allocatedBytes();
+    if (this.#closing) peer.end(CLOSING);
     if (peer.closed) return;
     if (isFenced(request, this.promise)) {
       this.#fence(hello);
@@ -311,6 +314,7 @@ export class Serving implements ControlHost, RebuildHost {
 
   #startSession(hello: Hello, chain: Chain, allocatedBytes: number): DataSession | null {
     const { peer, request, header } = hello;
+    if (this.#closing) peer.end(CLOSING);
     if (peer.closed) return null;
     const session = new DataSession({
       peer,

@@ -19,6 +19,9 @@ import {
 } from '../disk/index.ts';
 
 const MARK_RETRY_MS = 1_000;
+/** So that all fits into a slot. A mount id begins with what makes it unique. */
+const MARK_LENGTH_MAX = 512;
+const MOUNT_ID_LENGTH_MAX = 256;
 
 export type EventLog = (event: string, fields: Readonly<Record<string, unknown>>) => void;
 
@@ -88,7 +91,8 @@ export class ReplicaState {
     try {
       const bootId = platform.host.bootId();
       const mountId = await platform.files.mountId(folder.path);
-      const state = new ReplicaState(platform, options, { folder, cache: { bootId, mountId } });
+      const cache = { bootId, mountId: mountId.slice(0, MOUNT_ID_LENGTH_MAX) };
+      const state = new ReplicaState(platform, options, { folder, cache });
       await state.#openCurrent();
       return state;
     } catch (error) {
@@ -265,7 +269,7 @@ export class ReplicaState {
       stored();
       return;
     }
-    const mark = { folder: name, detail: detail.slice(0, 1024) };
+    const mark = { folder: name, detail: detail.slice(0, MARK_LENGTH_MAX) };
     this.#unmarkedCount += 1;
     this.folder.failed.store(mark).then(
       () => {

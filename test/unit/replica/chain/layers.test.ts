@@ -169,6 +169,30 @@ test('reading what was never written touches no data file', async () => {
   expectSame(await rig.run(readFrom(chain, 0, MiB)), Buffer.alloc(MiB));
 });
 
+test('an index of many pages, some far apart, is there after a kill and a power cut', async () => {
+  const rig = await new Rig('pages').create();
+  const place = { ...rig.place, folder: '/large', sizeBytes: 1024 * MiB };
+  await rig.run(createChain(place));
+  await rig.run(rig.process.platform.files.syncFolder('/'));
+  const open = () => rig.run(openChain({ ...place, platform: rig.process.platform }));
+  const places = [0, 60, 64, 128, 200, 700, 1023].map((at) => at * MiB + 8 * KiB);
+  let chain = await open();
+  for (const at of places) await rig.run(written(chain, at, patterned(BLOCK, at)));
+  rig.process.kill();
+  await rig.machine.simulation.runFor(1_000);
+  rig.process = rig.machine.process('replica');
+  chain = await open();
+  for (const at of places)
+    expectSame(await rig.run(readFrom(chain, at, BLOCK)), patterned(BLOCK, at));
+  // Opening made it durable.
+  rig.machine.losePower();
+  rig.machine.boot();
+  rig.process = rig.machine.process('replica');
+  chain = await open();
+  for (const at of places)
+    expectSame(await rig.run(readFrom(chain, at, BLOCK)), patterned(BLOCK, at));
+});
+
 const STEPS = 120;
 
 /** What a 512-byte sector may read as: the values it had since the last flush that was answered. */

@@ -54,15 +54,23 @@ test('R8: only strictly higher epochs are promised, the same one only to the sam
   expect(await ask(5, 'a')).toEqual([Status.fenced, 6, 'b']);
 });
 
-test.each([{}, { epoch: 0, instance: 'a' }, { epoch: 1 }, { epoch: 1.5, instance: 'a' }, []])(
-  'R8: %j is no promise',
-  async (body) => {
-    const replica = await start();
-    const control = await replica.control(1);
-    const answer = await replica.finish(control.askJson(Op.promise, body));
-    expect(answer?.status).toBe(Status.badRequest);
-  },
-);
+const NO_PROMISES = [
+  {},
+  [],
+  { epoch: 0, instance: 'a' },
+  { epoch: 1 },
+  { epoch: 1.5, instance: 'a' },
+  { epoch: 2, instance: '' },
+  { epoch: 2, instance: 'a\u0000' },
+  { epoch: 2, instance: 'a'.repeat(129) },
+];
+
+test.each(NO_PROMISES)('R8: %j is no promise', async (body) => {
+  const replica = await start();
+  const control = await replica.control(1);
+  const answer = await replica.finish(control.askJson(Op.promise, body));
+  expect(answer?.status).toBe(Status.badRequest);
+});
 
 test('R8: a promise carries the one that it replaced, and where the replica was counted in', async () => {
   const replica = await start();

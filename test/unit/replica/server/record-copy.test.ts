@@ -87,6 +87,19 @@ test.each([{}, null, 7, { ...recordOf(3, 4), formatVersion: 2 }, { ...recordOf(3
   },
 );
 
+test('a record that is too long, as it comes or as it would be stored, is a bad request', async () => {
+  const { replica, control } = await start();
+  const long = { ...recordOf(3, 4), extra: 'x'.repeat(256 * 1024) };
+  expect((await replica.finish(control.askJson(Op.record, long)))?.status).toBe(Status.badRequest);
+  const numbers = JSON.stringify(recordOf(3, 4)).replace(
+    '"snapshots"',
+    `"extra":[${'1e20,'.repeat(40_000)}0],"snapshots"`,
+  );
+  const answer = await replica.finish(control.ask(Op.record, { payload: Buffer.from(numbers) }));
+  expect(answer?.status).toBe(Status.badRequest);
+  expect(jsonOf(answer)['detail']).toMatch(/more than 262144 bytes/);
+});
+
 test('R5: after a promise no older target changes the copy, however long its order took', async () => {
   for (let seed = 0; seed < 10; seed += 1) {
     const { replica, control } = await start(seed);
