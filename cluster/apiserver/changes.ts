@@ -10,6 +10,11 @@ export class Changes {
     this.#listener = listener;
   }
 
+  /** Topics that somebody waits for. */
+  get topicCount(): number {
+    return this.#waiting.size;
+  }
+
   notify(topic: string): void {
     for (const wake of this.#waiting.get(topic) ?? []) wake();
     this.#listener();

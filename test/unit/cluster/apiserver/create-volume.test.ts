@@ -107,6 +107,10 @@ describe('a second create', () => {
     const cluster = await SimulatedCluster.started({ nodeCount: 2 });
     await create(cluster, { name: 'sized', sizeBytes: GiB });
     expect((await refusal(create(cluster, { name: 'sized' }))).code).toBe('exists');
+    await create(cluster, { name: 'single', replicas: 1 });
+    expect((await refusal(create(cluster, { name: 'single' }))).detail).toContain(
+      'replicas is 1, not 3',
+    );
     await create(cluster, { name: 'plain' });
     expect(await create(cluster, { name: 'plain' })).toMatchObject({ replicas: 2 });
   });
