@@ -117,14 +117,11 @@ export async function main(argv: string[], beside?: StartBeside): Promise<number
   const log = createLogger({ service: 'agent', level: given.level, format: given.format });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopped.resolve());
-  {
-    await using agent = await startAgent(given.options, { log });
-    await using _door = beside === undefined ? null : await beside(agent, given, log);
-    await Promise.race([stopped.promise, agent.exitAsked]);
-    log.info('agent ends');
-  }
-  // An attach that is under way would keep the process; the next agent undoes it.
-  process.exit(0);
+  await using agent = await startAgent(given.options, { log });
+  await using _door = beside === undefined ? null : await beside(agent, given, log);
+  await Promise.race([stopped.promise, agent.exitAsked]);
+  log.info('agent ends');
+  return 0;
 }
 
 /** How this checkout starts its other processes, whatever the working folder. */

@@ -149,7 +149,13 @@ export class UserspaceAttacher implements DeviceAttacher {
   }
 
   async #removeLoops({ file }: Places): Promise<void> {
-    for (const device of await this.#loops.find(file)) await this.#loops.remove(device);
+    const devices = await this.#loops.find(file);
+    // Asked to go while it is mounted, the kernel would take it away at the unmount.
+    for (const { source, mountPoint } of await readMounts(this.#dependencies.system)) {
+      if (!devices.includes(source)) continue;
+      throw new Error(`the loop device ${source} is still in use: mounted on ${mountPoint}`);
+    }
+    for (const device of devices) await this.#loops.remove(device);
     await this.#gone(async () => {
       const [device] = await this.#loops.find(file);
       return device === undefined ? null : `the loop device ${device} is still in use`;

@@ -25,6 +25,7 @@ import { RunningProcess, runOk } from '../fixtures/processes.ts';
 import { takeAwayByForce } from '../fixtures/rigs/force.ts';
 import { lastingLeftovers } from '../fixtures/rigs/leftovers.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { waitFor } from '../fixtures/wait-for.ts';
 
 const real = needs({
   linux: true,
@@ -51,15 +52,16 @@ async function rig(root: string) {
   const port = await freePort();
   const device = new MemoryBlockDevice({ sizeBytes: 320 * MiB });
   const admitted: string[] = [];
-  const serve = () =>
-    serveIscsi({
-      device,
-      port,
-      admits: (name) => {
-        admitted.push(name);
-        return true;
-      },
-    });
+  const serve = async () => {
+    const admits = (name: string) => {
+      admitted.push(name);
+      return true;
+    };
+    const { portal } = await serveIscsi({ device, port, admits });
+    let closing: Promise<void> | null = null;
+    const close = () => (closing ??= portal.close());
+    return { close, [Symbol.asyncDispose]: close };
+  };
   const request = {
     volumeId: VOLUME_ID,
     iqn: MEMORY_TARGET_NAME,
@@ -92,7 +94,7 @@ for (const kind of ['ext4', 'xfs'] as const) {
       inFolder(async (root) => {
         const { attacher, fileSystems, serve, request, mountpoint, admitted, paths } =
           await rig(root);
-        const { portal } = await serve();
+        await using target = await serve();
         const record = recordOf(kind);
         const options = kind === 'ext4' ? '-m 1 -O ^metadata_csum' : '-n size=8192';
         for (const round of ['first', 'second']) {
@@ -115,7 +117,7 @@ for (const kind of ['ext4', 'xfs'] as const) {
         await expect(writeFile(join(mountpoint, 'third'), '')).rejects.toThrow(/EROFS/);
         expect(await fileSystems.unmount(mountpoint)).toBe(true);
         await attacher.detach(request);
-        await portal.close();
+        await target.close();
         expect(new Set(admitted)).toEqual(new Set([INITIATOR]));
         expect(await readdir(paths.run)).toEqual([]);
         expect(await readdir(paths.mounts)).toEqual([]);
@@ -129,24 +131,24 @@ real.test(
   () =>
     inFolder(async (root) => {
       const { attacher, fileSystems, serve, request, mountpoint } = await rig(root);
-      const first = await serve();
+      await using first = await serve();
       const { device } = await attacher.attach(request);
       const prepare = { volumeName: 'data', device, options: '', record: recordOf('ext4') };
       await fileSystems.prepare(prepare);
       await fileSystems.mount({ ...prepare, kind: 'ext4', mountpoint, readOnly: false });
-      await first.portal.close();
+      await first.close();
       const file = join(mountpoint, 'written-in-the-gap');
       await using dd = new RunningProcess('dd', [
         ...['if=/dev/zero', `of=${file}`, 'bs=1M', 'count=8', 'conv=fsync', 'status=none'],
       ]);
       await delay(GAP_MS);
       expect(dd.isRunning).toBe(true);
-      const second = await serve();
+      await using second = await serve();
       expect(await dd.ended).toEqual({ status: 0, signal: null });
       expect(await fileSystems.unmount(mountpoint)).toBe(true);
       await runOk('e2fsck', ['-fn', device]);
       await attacher.detach(request);
-      await second.portal.close();
+      await second.close();
     }),
   TIMEOUT_MS,
 );
@@ -156,7 +158,7 @@ real.test(
   () =>
     inFolder(async (root) => {
       const { attacher, fileSystems, serve, request, mountpoint, system } = await rig(root);
-      const { portal } = await serve();
+      await using target = await serve();
       const { device } = await attacher.attach(request);
       const prepare = { volumeName: 'data', device, options: '', record: recordOf('ext4') };
       await fileSystems.prepare(prepare);
@@ -174,7 +176,7 @@ real.test(
       }
       expect(await fileSystems.unmount(mountpoint)).toBe(true);
       await attacher.detach(request);
-      await portal.close();
+      await target.close();
     }),
   TIMEOUT_MS,
 );
@@ -199,7 +201,7 @@ real.test(
   () =>
     inFolder(async (root) => {
       const { attacher, fileSystems, serve, request, mountpoint, processes } = await rig(root);
-      const { portal } = await serve();
+      await using target = await serve();
       const attached = await attacher.attach(request);
       const { device } = attached;
       const prepare = { volumeName: 'data', device, options: '', record: recordOf('ext4') };
@@ -211,11 +213,16 @@ real.test(
       if (daemon === undefined) throw new Error('no daemon');
       await fileSystems.sync(mountpoint);
       processes.signal(daemon, 'SIGKILL');
-      expect(await attacher.damage(request, attached)).toMatch(/has died/);
+      const damage = await waitFor(
+        'the damage is seen',
+        async () => (await attacher.damage(request, attached)) ?? false,
+        10_000,
+      );
+      expect(damage).toMatch(/has died/);
       await fileSystems.unmountLazily(mountpoint);
       await attacher.destroy(request);
       await user.end();
-      await portal.close();
+      await target.close();
     }),
   TIMEOUT_MS,
 );
