@@ -85,10 +85,12 @@ export async function removeByForce(folder: string): Promise<void> {
       if (argv.includes('agent') || argv.includes('apiserver') || argv.includes('up'))
         killHard(pid);
     }
+    // Looked for first: a loop device whose file system has gone has lost the name of its file.
+    const devices = loopDevicesOn(folder);
     for (const mountpoint of mountsBelow(folder).toReversed()) {
       spawnSync('umount', ['--lazy', mountpoint], { stdio: 'ignore' });
     }
-    for (const device of loopDevicesOn(folder)) {
+    for (const device of devices) {
       spawnSync('losetup', ['--detach', device], { stdio: 'ignore' });
     }
     for (const { pid } of processesNaming(folder)) killHard(pid);
