@@ -12,10 +12,10 @@ import { RunningProcess, runOk } from '../fixtures/processes.ts';
 import {
   CLUSTER_COMMANDS,
   type Cluster,
-  killHard,
   type ServiceKind,
   withCluster,
 } from '../fixtures/rigs/cluster.ts';
+import { endHard } from '../fixtures/rigs/leftovers.ts';
 import { STOP_FILE, verifiedLoadCommand } from '../fixtures/rigs/verified-load.ts';
 
 const SEED = process.env['OPENEBS_CHAOS_SEED'] ?? '1';
@@ -87,7 +87,7 @@ async function killAtRandom(
     const ordered = within.toSorted((left, right) => (left.node < right.node ? -1 : 1));
     // None is there while its agent starts it anew: the blow misses.
     const victims = all || ordered.length === 0 ? ordered : [pick(ordered, random)];
-    for (const { pid } of victims) killHard(pid);
+    for (const { pid } of victims) endHard(pid);
     if (victims.length > 0) counts.set(name, (counts.get(name) ?? 0) + 1);
     await delay(PAUSE_MS_MIN + random.below(PAUSE_MS_MAX - PAUSE_MS_MIN));
   }

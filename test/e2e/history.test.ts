@@ -13,7 +13,8 @@ import { SimRandom } from '../../core/platform/sim/index.ts';
 import { HistoryLoad } from '../fixtures/history-load.ts';
 import { parseIscsiUrl } from '../fixtures/iscsi-url.ts';
 import { needs } from '../fixtures/needs.ts';
-import { CLUSTER_COMMANDS, type Cluster, killHard, withCluster } from '../fixtures/rigs/cluster.ts';
+import { CLUSTER_COMMANDS, type Cluster, withCluster } from '../fixtures/rigs/cluster.ts';
+import { endHard } from '../fixtures/rigs/leftovers.ts';
 
 const SEED = process.env['OPENEBS_CHAOS_SEED'] ?? '1';
 const CHAOS_MS = Number(process.env['OPENEBS_HISTORY_SECONDS'] ?? 45) * 1_000;
@@ -87,7 +88,7 @@ async function killInTurn(
 }
 
 async function killAll(cluster: Cluster, kinds: readonly string[]): Promise<void> {
-  for (const { kind, pid } of await cluster.services()) if (kinds.includes(kind)) killHard(pid);
+  for (const { kind, pid } of await cluster.services()) if (kinds.includes(kind)) endHard(pid);
 }
 
 function nodeBy(random: SimRandom): string {

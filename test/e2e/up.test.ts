@@ -3,7 +3,8 @@ import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from '@jest/globals';
 import { needs } from '../fixtures/needs.ts';
-import { CLUSTER_COMMANDS, type Cluster, killHard, withCluster } from '../fixtures/rigs/cluster.ts';
+import { CLUSTER_COMMANDS, type Cluster, withCluster } from '../fixtures/rigs/cluster.ts';
+import { endHard } from '../fixtures/rigs/leftovers.ts';
 
 const TIMEOUT_MS = 300_000;
 const VOLUME = 'kept';
@@ -51,7 +52,7 @@ real.test(
       expect(await readFile(join(again, 'file'), 'utf8')).toBe('once written');
 
       const before = await dataProcesses(cluster);
-      killHard(cluster.up.pid);
+      endHard(cluster.up.pid);
       await cluster.up.ended;
       await writeFile(join(again, 'orphaned'), 'still served');
       await cluster.startAgain();
