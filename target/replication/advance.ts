@@ -137,9 +137,8 @@ function judge(state: State, breaks: Breaks): State {
       gone(state.priorTarget ?? '') &&
       replaced.every(({ previous }) => gone(previous.instance)));
   const members = state.members.map((member) => {
-    if (member.missed !== null || member.link !== 'promised' || member.facts === null) {
-      return member;
-    }
+    const asked = isInSync(state, member.id) && member.link === 'promised';
+    if (member.missed !== null || !asked || member.facts === null) return member;
     const { previous, cache } = member.facts;
     const resumes = breaks.has('R15-resume-after-reboot');
     const kept = previous.epoch === 0 || previous.cache === cache || resumes;

@@ -235,7 +235,7 @@ function adopt(
     const joined = !before.includes(replica.id) && after.includes(replica.id);
     // What a flush of its former layers failed with went with them (R14, R23).
     const facts = known.facts === null ? null : { ...known.facts, failed: false };
-    if (joined) return { ...known, facts, joining: 'no' as const };
+    if (joined) return { ...known, facts, lostCache: false, joining: 'no' as const };
     const gaveUp = known.joining !== 'no' && known.missed !== null && version > state.version;
     const wiped = { ...known, missed: null, diverged: false };
     if (gaveUp) return { ...wiped, joining: 'no' as const };
@@ -285,11 +285,13 @@ function onInspected(
   const kept = seen || facts.promise.cache === facts.cache || breaks.has('R15-resume-after-reboot');
   const link = mine && kept ? 'promised' : 'inspected';
   const heard = patch(state, id, { facts, link, copyGeneration, copySent: 0 });
-  if (!wasClaimed(state) || !isInSync(state, id)) return heard;
-  // Before anything is served its promise, made again, tells what it lost.
+  if (!wasClaimed(state)) return heard;
+  // Before anything is served its promise, made again, tells what it lost. One that joins counts
+  // as well: its admission may be on its way to the store (R24).
   if (mine && !kept && state.phase.kind !== 'promising') {
     return onMissed(heard, id, 'it came back without its cache', true);
   }
+  if (!isInSync(state, id)) return heard;
   if (facts.failed) return onMissed(heard, id, 'its medium failed a flush', false);
   return heard;
 }

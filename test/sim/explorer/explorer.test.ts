@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { explore } from './explore.ts';
-import { STORIES, tellStory } from './stories.ts';
+import { REGRESSIONS, STORIES, tell, tellStory } from './stories.ts';
 
 const NOTHING = { targets: 1, writes: 0, flushes: 0, joins: 0, faults: 0, rollbacks: 0 };
 
@@ -19,6 +19,10 @@ describe('the search finds the loss when a rule is switched off', () => {
     const { violation } = explore({ ...scope, breaks: ['R15-resume-after-reboot'] });
     expect(violation).toContain('acknowledged writes survive');
   });
+});
+
+test.each(REGRESSIONS)('a story that once broke a promise does so no more: %#', (story) => {
+  expect(tell(story, []).kind).not.toBe('violation');
 });
 
 test('every order of one target, two replicas, one write and one fault keeps every promise', () => {
