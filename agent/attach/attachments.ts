@@ -47,9 +47,12 @@ export class Attachments {
     this.#dependencies = dependencies;
   }
 
-  /** After a start: takes over what is in order, undoes what is not. */
+  /**
+   * After a start: takes over what is in order, undoes what is not. Calls that come meanwhile wait
+   * for the recovery of their own volume only.
+   */
   async recover(): Promise<void> {
-    await recoverAttachments(this.#dependencies, this.#problems);
+    await recoverAttachments(this.#dependencies, this.#problems, this.#turns);
   }
 
   /** @param reference id or name of the volume. @throws ApiError */
@@ -183,12 +186,8 @@ export class Attachments {
         this.#turns.take(volumeId, async () => {
           const present = store.get(volumeId);
           if (present === null) return;
-          try {
-            await steps.takeDown(present, PATIENCE_MS);
-          } catch (error) {
-            if (!force) throw error;
-            await steps.tearDown(present);
-          }
+          if (force) await steps.tearDown(present);
+          else await steps.takeDown(present, PATIENCE_MS);
           await this.#finish(present);
         }),
       ),

@@ -1,6 +1,7 @@
 /** What an agent finds when it starts: what its durable state says against what is really there. */
 import { messageOf } from '../../core/errors.ts';
 import { isBelow, readMounts } from '../host/mount-table.ts';
+import type { Turns } from '../host/turns.ts';
 import type { Attachment } from '../state/schemas.ts';
 import type { AttachmentsDependencies } from './attachments.ts';
 
@@ -13,24 +14,32 @@ import type { AttachmentsDependencies } from './attachments.ts';
  *     attaching, detaching       whatever is left            undone, record told
  *     no file                    a mount of ours             unmounted
  *
+ * Each volume in its own turn, taken before anything is awaited: whoever asks for it comes after.
  * @param problems by volume id, for what cannot be put in order now.
  */
 export async function recoverAttachments(
   dependencies: AttachmentsDependencies,
   problems: Map<string, string>,
+  turns: Turns,
 ): Promise<void> {
-  for (const attachment of dependencies.store.values()) {
-    try {
-      await recoverOne(dependencies, attachment, problems);
-    } catch (error) {
-      dependencies.log.error('attachment not recovered', {
-        volume: attachment.volumeName,
-        error,
-      });
-      problems.set(attachment.volumeId, messageOf(error));
-    }
+  const { store, log } = dependencies;
+  await Promise.all(
+    store.values().map(async (attachment) => {
+      const { volumeId, volumeName } = attachment;
+      try {
+        const recover = () => recoverOne(dependencies, attachment, problems);
+        await turns.take(volumeId, recover);
+      } catch (error) {
+        log.error('attachment not recovered', { volume: volumeName, error });
+        problems.set(volumeId, messageOf(error));
+      }
+    }),
+  );
+  try {
+    await removeStale(dependencies, turns);
+  } catch (error) {
+    log.error('something stale stays', { error });
   }
-  await removeStale(dependencies);
 }
 
 async function recoverOne(
@@ -70,20 +79,26 @@ async function takeOver(
   await steps.remount(volume, attachment);
 }
 
-/** Mounts and devices below the state folder that no file knows: never while somebody uses them. */
-async function removeStale(dependencies: AttachmentsDependencies): Promise<void> {
+/**
+ * Mounts and devices below the state folder that no file knows: never while somebody uses them. A
+ * file comes before its mount and goes after it, so what was seen first and has none is stale.
+ */
+async function removeStale(dependencies: AttachmentsDependencies, turns: Turns): Promise<void> {
   const { paths, system, store, fileSystems, attacher, log } = dependencies;
-  const known = new Set(store.ids().map((volumeId) => paths.mountpoint(volumeId)));
   const mounts = await readMounts(system);
   for (const { mountPoint } of mounts.filter((mount) => isBelow(mount.mountPoint, paths.mounts))) {
-    if (known.has(mountPoint)) continue;
-    const isGone = await fileSystems.unmount(mountPoint);
-    log.warn('stale mount', { mountPoint, isGone });
+    const volumeId = mountPoint.slice(paths.mounts.length + 1);
+    await turns.take(volumeId, async () => {
+      if (store.get(volumeId) !== null || store.damage(volumeId) !== null) return;
+      const isGone = await fileSystems.unmount(mountPoint);
+      log.warn('stale mount', { mountPoint, isGone });
+    });
   }
-  const folders = new Set(store.ids().map((volumeId) => paths.attachFolder(volumeId)));
   for (const name of await system.names(paths.run)) {
     const id = /^a-([0-9a-f]{12})$/.exec(name)?.[1];
-    if (id === undefined || folders.has(paths.attachFolder(id))) continue;
+    if (id === undefined) continue;
+    const isKnown = (volumeId: string) => paths.attachFolder(volumeId) === paths.attachFolder(id);
+    if ([...store.ids(), ...store.damagedIds()].some(isKnown)) continue;
     log.warn('stale attachment', { name });
     await attacher?.detach({ volumeId: id, iqn: '', portal: '' });
   }

@@ -43,6 +43,7 @@ export interface StepsDependencies {
 /** A booting cluster's target waits up to 60 s for replicas (R10), and 4.4 s for a lease (R11). */
 const SERVING_TIMEOUT_MS = 75_000;
 const BUSY_POLL_INTERVAL_MS = 100;
+const FORCED_SYNC_TIMEOUT_MS = 10_000;
 
 export class AttachSteps {
   readonly #dependencies: StepsDependencies;
@@ -115,17 +116,27 @@ export class AttachSteps {
     if (attachment.kind !== 'portal') await attacher?.detach(deviceName(attachment));
   }
 
-  /** As `takeDown`, but those who use it lose it. Errors are logged: the rest must go on. */
+  /**
+   * As `takeDown`, but those who use it lose it, and a target that does not answer keeps nobody
+   * waiting. Errors are logged: the rest must go on.
+   */
   async tearDown(attachment: Attachment): Promise<void> {
     const { fileSystems, paths, attacher, log } = this.#dependencies;
     const mountpoint = paths.mountpoint(attachment.volumeId);
-    const steps = [
-      () => fileSystems.sync(mountpoint),
+    if (attachment.kind === 'portal') return;
+    try {
+      if (attachment.kind === 'mount') {
+        await fileSystems.sync(mountpoint, FORCED_SYNC_TIMEOUT_MS);
+      }
+      await this.takeDown(attachment, 0);
+      return;
+    } catch (error) {
+      log.warn('detaching by force', { volume: attachment.volumeName, error });
+    }
+    for (const step of [
       () => fileSystems.unmountLazily(mountpoint),
       async () => attacher?.destroy(deviceName(attachment)),
-    ];
-    if (attachment.kind === 'portal') return;
-    for (const step of attachment.kind === 'mount' ? steps : steps.slice(2)) {
+    ]) {
       try {
         await step();
       } catch (error) {

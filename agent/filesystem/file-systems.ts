@@ -145,9 +145,9 @@ export class FileSystems {
   }
 
   /** syncfs: what programs have written so far is on the replicas. @throws CommandError */
-  async sync(mountpoint: string): Promise<void> {
+  async sync(mountpoint: string, timeoutMs: number = SYNC_TIMEOUT_MS): Promise<void> {
     const line = ['sync', '--file-system', mountpoint] as const;
-    await runOk(this.#dependencies.commands, line, { timeoutMs: SYNC_TIMEOUT_MS });
+    await runOk(this.#dependencies.commands, line, { timeoutMs });
   }
 
   async #format(request: PrepareRequest, state: FileSystemState): Promise<FileSystemState> {

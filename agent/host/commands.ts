@@ -60,8 +60,15 @@ export function commandError(line: CommandLine, result: CommandResult): CommandE
 const OUTPUT_BYTES_MAX = 256 * KiB;
 
 export class NodeCommands implements Commands {
+  /** Lines that were given up and have not ended yet: the same again would only hang as well. */
+  readonly #stuck = new Set<string>();
+
   run(line: CommandLine, { timeoutMs }: { readonly timeoutMs: number }): Promise<CommandResult> {
     const [program, ...args] = line;
+    const key = line.join('\0');
+    if (this.#stuck.has(key)) {
+      return Promise.resolve({ exitCode: null, stdout: '', stderr: '', timedOut: true });
+    }
     return new Promise((resolve, reject) => {
       const child = spawn(program, args, {
         stdio: ['ignore', 'pipe', 'pipe'],
@@ -77,12 +84,14 @@ export class NodeCommands implements Commands {
       }
       const timer = setTimeout(() => {
         child.kill('SIGKILL');
+        this.#stuck.add(key);
         // A process stuck in the kernel (D state) does not even die: it is not waited for.
         child.stdout.destroy();
         child.stderr.destroy();
         child.unref();
         resolve({ exitCode: null, ...output, timedOut: true });
       }, timeoutMs);
+      child.on('exit', () => this.#stuck.delete(key));
       child.on('error', (cause) => {
         clearTimeout(timer);
         reject(codeOf(cause) === 'ENOENT' ? missing(program, cause) : cause);

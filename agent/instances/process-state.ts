@@ -33,7 +33,18 @@ export async function processOfConfig(
   processes: Processes,
   configPath: string,
 ): Promise<ProcessIdentity | null> {
+  return (await processesByConfig(processes)).get(configPath) ?? null;
+}
+
+/** All of them, by their configuration file: one look at /proc for a whole node. */
+export async function processesByConfig(
+  processes: Processes,
+): Promise<ReadonlyMap<string, ProcessIdentity>> {
   const listed = await processes.list();
-  const isOurs = (argv: readonly string[]) => argv[argv.indexOf('--config') + 1] === configPath;
-  return listed.find(({ argv }) => argv.includes('--config') && isOurs(argv))?.identity ?? null;
+  return new Map(
+    listed.flatMap(({ argv, identity }) => {
+      const path = argv[argv.indexOf('--config') + 1];
+      return argv.includes('--config') && path !== undefined ? [[path, identity] as const] : [];
+    }),
+  );
 }

@@ -10,7 +10,7 @@ import type { ReplicaSpec } from '../state/schemas.ts';
 import type { InstanceDependencies } from './dependencies.ts';
 import { reasonFrom } from './process/log-file.ts';
 import { Supervisor } from './process/supervisor.ts';
-import { processOfConfig, processView } from './process-state.ts';
+import { processesByConfig, processView } from './process-state.ts';
 import { ReplicaFacts } from './replica-facts.ts';
 import { ownerOf, replicaConfig, replicaFolder, replicasFolder } from './replica-program.ts';
 import { supervisedReplica, writeReplicaConfig } from './supervised-replica.ts';
@@ -48,11 +48,11 @@ export class Replicas {
   /** Takes over what an earlier agent started and starts the rest; needs no apiserver. */
   async recover(): Promise<void> {
     const { specs, processes, paths } = this.#dependencies;
-    for (const spec of specs.values()) {
-      if (!spec.isMade) continue;
-      const configPath = paths.config('replica', spec.replicaId);
-      const running = await processOfConfig(processes, configPath);
-      this.#supervisor(spec.replicaId).start(running);
+    const running = await processesByConfig(processes);
+    for (const { replicaId, isMade } of specs.values()) {
+      if (!isMade) continue;
+      const own = running.get(paths.config('replica', replicaId)) ?? null;
+      this.#supervisor(replicaId).start(own);
     }
   }
 

@@ -5,7 +5,7 @@ import type { JsonFolder } from '../state/json-folder.ts';
 import type { TargetSpec } from '../state/schemas.ts';
 import type { InstanceDependencies } from './dependencies.ts';
 import { Supervisor } from './process/supervisor.ts';
-import { processOfConfig, processView } from './process-state.ts';
+import { processesByConfig, processView } from './process-state.ts';
 import { presentRun, supervisedTarget } from './supervised-target.ts';
 import { askToRelease, readTargetStatus, type TargetStatus } from './target-status.ts';
 
@@ -39,11 +39,11 @@ export class Targets {
   /** Takes over what an earlier agent started, and starts again what ended since. */
   async recover(bootId: string): Promise<void> {
     const { specs, processes, paths } = this.#dependencies;
-    for (const volumeId of specs.ids()) {
-      const spec = specs.get(volumeId);
-      const run = spec === null ? null : presentRun(spec);
-      if (spec === null) continue;
-      const running = await processOfConfig(processes, paths.config('target', volumeId));
+    const found = await processesByConfig(processes);
+    for (const spec of specs.values()) {
+      const { volumeId } = spec;
+      const run = presentRun(spec);
+      const running = found.get(paths.config('target', volumeId)) ?? null;
       if (run !== null && run.process === null && running !== null) {
         const runs = [...spec.runs.slice(0, -1), { ...run, process: running }];
         await specs.put(volumeId, { ...spec, runs });

@@ -56,6 +56,7 @@ class Agent {
   readonly #exit = Promise.withResolvers<void>();
   #dockerSocket: string | null = null;
   #propagationLack = '';
+  #recovering: Promise<void> = Promise.resolve();
   /** Of the last heartbeat, for the warnings. */
   #poolReports: readonly PoolReport[] = [];
 
@@ -87,7 +88,8 @@ class Agent {
     await this.#share();
     await replicas.recover();
     await targets.recover(platform.host.bootId());
-    await attachments.recover();
+    // Not waited for: a mount whose target is away may take a minute to undo.
+    this.#recovering = attachments.recover();
     const socketPath = folder.paths.agentSocket;
     const server = await serveApi(socketPath, {
       agent: this.#service(),
@@ -117,6 +119,7 @@ class Agent {
     await this.#heartbeat.stop();
     await this.#background.stop();
     // What takes longer is undone by the next agent, like after a crash.
+    await within(clock, SETTLE_TIMEOUT_MS, this.#recovering);
     await within(clock, SETTLE_TIMEOUT_MS, attachments.settled());
     await within(clock, SETTLE_TIMEOUT_MS, server.close());
     await Promise.all([replicas.abandon(), targets.abandon()]);

@@ -52,6 +52,10 @@ export class JsonFolder<Value extends object> {
     return this.#damaged.get(id) ?? null;
   }
 
+  damagedIds(): readonly string[] {
+    return [...this.#damaged.keys()];
+  }
+
   damages(): readonly string[] {
     return [...this.#damaged.values()];
   }

@@ -149,3 +149,28 @@ test('a damaged attachment file stops that volume only, and says which file', as
   await expect(attachments.detach('data', { all: true })).rejects.toThrow(path);
   expect(attachments.problems()).toHaveLength(1);
 });
+
+test('the device of a damaged attachment file is not taken for a stale one', async () => {
+  const node = new FakeNode();
+  await (await node.agent()).attachments.attach('data', { as: 'device', consumer: 'a' });
+  const { volumeId } = node.cluster;
+  node.files.write(`${node.paths.attachments}/${volumeId}.json`, '{');
+  node.machine.texts.set(`${node.paths.attachFolder(volumeId)}/nbd.sock`, '');
+  await node.restarted();
+  expect([...node.attacher.attached.keys()]).toEqual([volumeId]);
+});
+
+test('an attach that comes during the recovery waits for it', async () => {
+  const node = new FakeNode();
+  const life = new Life(40);
+  const first = node.agent(life).then(({ attachments }) => attachments.attach('data', mount('a')));
+  await Promise.race([first, life.died]);
+  const { attachments } = await node.agent();
+  const [, answer] = await Promise.all([
+    attachments.recover(),
+    attachments.attach('data', mount('b')),
+  ]);
+  expect(answer.mountpoint).toBe(node.mountpoint);
+  expectWholeOrNothing(node, ['b']);
+  expect(attachments.local(node.cluster.volumeId).consumers).toContain('b');
+});

@@ -53,3 +53,12 @@ test('programs get a system path and no secret of the agent', () => {
   expect(folders).toContain('/usr/sbin');
   expect(folders).not.toContain('relative');
 });
+
+test('a program that hangs is not started a second time beside itself', async () => {
+  const own = new NodeCommands();
+  const line = ['sleep', '61'] as const;
+  const first = await own.run(line, { timeoutMs: 5 });
+  // Asked within the same turn: that the first one has ended cannot be known yet.
+  const again = await own.run(line, { timeoutMs: 60_000 });
+  expect([first.timedOut, again.timedOut]).toEqual([true, true]);
+});
