@@ -45,7 +45,12 @@ async function rig(root: string) {
   const commands = new NodeCommands();
   const processes = new NodeProcesses({ clock, host, system });
   const attacher = new UserspaceAttacher({
-    ...{ clock, files, commands, processes, system, paths },
+    clock,
+    files,
+    commands,
+    processes,
+    system,
+    paths,
     logFiles: nodeLogFiles,
   });
   const fileSystems = new FileSystems({ commands, files, system, random, log: silentLogger });
@@ -138,9 +143,8 @@ real.test(
       await fileSystems.mount({ ...prepare, kind: 'ext4', mountpoint, readOnly: false });
       await first.close();
       const file = join(mountpoint, 'written-in-the-gap');
-      await using dd = new RunningProcess('dd', [
-        ...['if=/dev/zero', `of=${file}`, 'bs=1M', 'count=8', 'conv=fsync', 'status=none'],
-      ]);
+      const write = `of=${file} if=/dev/zero bs=1M count=8 conv=fsync status=none`;
+      await using dd = new RunningProcess('dd', write.split(' '));
       await delay(GAP_MS);
       expect(dd.isRunning).toBe(true);
       await using second = await serve();

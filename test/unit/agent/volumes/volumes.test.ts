@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { StoreGuard } from '../../../../agent/node/store-guard.ts';
 import { KnownVolumes } from '../../../../agent/volumes/known-volumes.ts';
 import { Volumes } from '../../../../agent/volumes/volumes.ts';
-import { ApiserverClient } from '../../../../core/api/index.ts';
+import { ApiserverClient, apiError } from '../../../../core/api/index.ts';
 import { silentLogger } from '../../../../core/platform/logger.ts';
 import { MemoryFiles } from '../../../fixtures/agent/memory-files.ts';
 import { FakeApiserver } from '../../../fixtures/fake-apiserver.ts';
@@ -52,6 +52,17 @@ test('what is not known while the apiserver is away is unavailable, never not fo
   await expect(volumes.get('new')).rejects.toMatchObject({ code: 'unavailable' });
   state.isAway = false;
   await expect(volumes.get('new')).rejects.toMatchObject({ code: 'notFound' });
+});
+
+test('an apiserver that answers with a fault of its own is not papered over', async () => {
+  const { server, volumes } = await rig();
+  server.addVolume('one');
+  await volumes.list();
+  server.before = () => {
+    throw apiError('internal', 'the store is broken');
+  };
+  await expect(volumes.get('one')).rejects.toMatchObject({ code: 'internal' });
+  await expect(volumes.list()).rejects.toMatchObject({ code: 'internal' });
 });
 
 test('a volume that is gone is forgotten', async () => {
