@@ -119,10 +119,8 @@ export function addMemberActions(world: World, index: number, id: string, add: A
     add(`${who} misses ${id}`, tell(world, index, event));
   }
   if (!mayFail(world, 'cut') || target.cuts.includes(id)) return;
-  const links = { ...target.links };
-  delete links[id];
-  const cut = withTarget(spend(world, 'faults'), index, { cuts: [...target.cuts, id], links });
-  add(`${who}-${id} cut`, tell(cut, index, { kind: 'away', member: id }));
+  const cut = withTarget(spend(world, 'faults'), index, { cuts: [...target.cuts, id] });
+  add(`${who}-${id} cut`, away(cut, index, id));
 }
 
 export function addPowerLosses(world: World, add: Add): void {

@@ -122,10 +122,17 @@ export function sessionWorks(world: World, index: number, id: string): boolean {
   return !cut && accepts(world, index, id) && sameCache && member?.lostCache === false;
 }
 
+/** The control connection broke: what was on its way in it is lost with it. */
 export function away(world: World, index: number, id: string): World {
-  const links = { ...targetAt(world, index).links };
+  const target = targetAt(world, index);
+  const links = { ...target.links };
   delete links[id];
-  return tell(withTarget(world, index, { links }), index, { kind: 'away', member: id });
+  const outbox = target.outbox.filter(
+    (effect) =>
+      !((effect.kind === 'promise' || effect.kind === 'storeCopy') && effect.member === id),
+  );
+  const broken = withTarget(world, index, { links, outbox });
+  return tell(broken, index, { kind: 'away', member: id });
 }
 
 export function commit(world: World, next: World['store']['record']): World {
