@@ -23,11 +23,22 @@ export async function deleteVolume(
   }
   if (options.yes !== true) await confirm(context, volume);
   const { client } = serverOf(context, options);
-  await withProgress(context, `deleting volume "${name}"`, () =>
+  const left = await withProgress(context, `deleting volume "${name}"`, () =>
     client.deleteVolume(volume.id, { signal: context.interrupted }),
   );
-  const data = { deleted: { id: volume.id, name: volume.name } };
-  print(context, options.output, { data, text: () => `volume "${volume.name}" is deleted` });
+  const identity = { id: volume.id, name: volume.name };
+  const data = left === null ? { deleted: identity } : { deleting: identity };
+  print(context, options.output, { data, text: () => outcome(volume.name, left) });
+}
+
+/** Not everything is gone while a node with a replica is away. */
+function outcome(name: string, left: VolumeView | null): string {
+  if (left === null) return `volume "${name}" is deleted`;
+  const why = left.message === '' ? '' : ` (${left.message})`;
+  return (
+    `volume "${name}" is being deleted${why}: ` +
+    'it goes on by itself, and the name is free again when all its files are gone'
+  );
 }
 
 async function confirm(context: CliContext, volume: VolumeView): Promise<void> {

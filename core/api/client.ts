@@ -98,10 +98,14 @@ export class ApiserverClient {
     const call = ['POST', '/v1/volumes', request] as const;
     return this.#caller.call(call, volumes.volumeViewSchema, long(options));
   }
-  /** Waits until its files are gone. Not there: fine. Attached: `inUse`. */
+  /**
+   * Waits until its files are gone: null. Not there: fine. Attached: `inUse`. A view: a node is
+   * away, and the deletion goes on by itself when it is back.
+   */
   deleteVolume(volume: string, options?: CallOptions) {
     const path = `/v1/volumes/${segment(volume)}`;
-    return this.#caller.call(['DELETE', path], nothing, long(options));
+    const answer = z.union([volumes.volumeViewSchema, z.null()]);
+    return this.#caller.call(['DELETE', path], answer, long(options));
   }
   attach(volume: string, body: z.infer<typeof volumes.attachVolumeSchema>, options?: CallOptions) {
     const call = ['POST', `/v1/volumes/${segment(volume)}/attach`, body] as const;

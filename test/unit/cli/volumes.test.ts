@@ -185,6 +185,17 @@ test('delete asks a person, and does nothing for any answer but yes', async () =
   expect(shell.apiserver.volumes.size).toBe(0);
 });
 
+test('delete says so when a node is away and the deletion goes on without it', async () => {
+  const shell = new Shell();
+  shell.apiserver.addVolume('data');
+  shell.apiserver.deletionsWaitFor = 'waits for node node-3';
+  const deleted = await shell.run('volume delete data --yes');
+  expect(deleted).toMatchObject({
+    status: 0,
+    stdout: expect.stringContaining('is being deleted (waits for node node-3)'),
+  });
+});
+
 test('delete without a person wants --yes', async () => {
   const shell = new Shell();
   shell.apiserver.addVolume('data');
