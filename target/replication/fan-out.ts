@@ -26,8 +26,6 @@ export class FanOut implements RequestSink {
   waiting = 0;
   failed = 0;
   succeeded = 0;
-  /** Of those who failed: who said so themselves. */
-  refused = 0;
   error: BlockError | null = null;
   /** Who was told to have failed, and who was in sync then. */
   blamed = 0;
@@ -55,13 +53,11 @@ export class FanOut implements RequestSink {
     this.waiting &= ~bit;
     if (error === null) {
       this.succeeded |= bit;
-    } else {
+    } else if (error.code !== 'disconnected') {
       this.failed |= bit;
-      if (error.code !== 'disconnected') {
-        this.refused |= bit;
-        this.error = error;
-      }
+      this.error = error;
     }
+    // Disconnected: it was given up, and comes back only by a rebuild, which brings this as well.
     this.#owner.memberAnswered(this, slot, error);
   }
 }

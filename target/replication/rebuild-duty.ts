@@ -30,6 +30,8 @@ interface Running {
   readonly id: string;
   readonly rebuildId: string;
   readonly sourceId: string;
+  /** Kept here: a member that leaves the record has no port any more. */
+  readonly member: MemberPort;
   live: boolean;
   broken: string | null;
   progress: RebuildProgress;
@@ -82,6 +84,8 @@ export class RebuildDuty {
       running.admitted?.resolve();
     } else if (running.broken === null && !readableIds(state).includes(running.sourceId)) {
       this.#break(running, 'its source is not in sync any more');
+    } else if (memberOf(state, running.id) === null) {
+      if (running.broken === null) this.#break(running, 'it is no member any more');
     } else if (running.admitted !== null && memberOf(state, running.id)?.joining === 'no') {
       this.#break(running, 'it was given up');
     }
@@ -91,7 +95,8 @@ export class RebuildDuty {
   broken(id: string, detail: string): void {
     const running = this.#running;
     if (running === null || (running.id !== id && running.sourceId !== id)) return;
-    if (running.broken === null) this.#break(running, detail);
+    // Told again while it waits for somebody who went away meanwhile: that must end, too.
+    this.#break(running, running.broken ?? detail);
   }
 
   abandon(detail: string): void {
@@ -105,7 +110,7 @@ export class RebuildDuty {
     const state = this.#state;
     // Once proposed it may be in sync already: only a removal can settle that (R3).
     if (state !== null && mayDropJoiner(state, running.id)) {
-      this.#options.port(running.id).dropSession();
+      running.member.dropSession();
     }
   }
 
@@ -129,6 +134,7 @@ export class RebuildDuty {
       id: next.id,
       rebuildId: this.#options.random.uuid(),
       sourceId,
+      member: this.#options.port(next.id),
       live: false,
       broken: null,
       progress: { copiedBytes: 0, totalBytes: 0 },
@@ -150,7 +156,7 @@ export class RebuildDuty {
     const { log, port, tell, clock, instance, sizeBytes } = this.#options;
     log('rebuildStarted', { replica: id, source: sourceId, rebuildId });
     try {
-      const member = port(id);
+      const { member } = running;
       const source = port(sourceId);
       await rebuildMember(
         { ...where, rebuildId, instance, sizeBytes, member, source },
@@ -196,7 +202,7 @@ export class RebuildDuty {
     const inSync = state !== null && isInSync(state, id);
     if (state !== null && mayDropJoiner(state, id)) {
       this.#options.tell({ kind: 'joinDropped', member: id });
-      void orderRebuild(this.#options.port(id), { action: 'abandon', rebuildId }).catch(() => {
+      void orderRebuild(running.member, { action: 'abandon', rebuildId }).catch(() => {
         // It drops an unfinished rebuild by itself when it starts or begins another.
       });
     } else if (!inSync) {

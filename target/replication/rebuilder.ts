@@ -47,6 +47,7 @@ export async function rebuildMember(
   const promised = await promiseOf(member, plan.epoch, plan.instance);
   if (promised.kind !== 'promised') throw blockError('refused', `no promise: ${promised.kind}`);
   await orderRebuild(member, { action: 'begin', rebuildId });
+  check(dependencies);
   await startLive(plan, dependencies);
   const source = { address: plan.sourceAddress, replicaId: plan.source.id };
   await orderRebuild(member, { action: 'copy', rebuildId, source });

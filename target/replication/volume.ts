@@ -232,7 +232,7 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     if (command.blamedAmong !== inSync) command.blamed = 0;
     command.blamedAmong = inSync;
     const done = (command.succeeded & inSync) !== 0;
-    const behind = command.refused & ~command.blamed & (done ? ~0 : ~inSync);
+    const behind = command.failed & ~command.blamed & (done ? ~0 : ~inSync);
     command.blamed |= behind;
     for (let slot = 0, rest = behind; rest !== 0; slot += 1, rest >>>= 1) {
       if ((rest & 1) !== 0) this.#dependencies.memberFailed(slot, error);

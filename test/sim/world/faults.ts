@@ -1,5 +1,6 @@
 /** What goes wrong: every kind of fault, when it begins and how it ends. */
-import type { SimRandom } from '../../../core/platform/sim/index.ts';
+import type { DiskLatency, SimRandom } from '../../../core/platform/sim/index.ts';
+import { FAIR_WEATHER } from './record-keeper.ts';
 import type { ReplicaHost } from './replica-host.ts';
 import { POOL_PATH } from './replica-host.ts';
 import type { World } from './world.ts';
@@ -14,6 +15,9 @@ interface Fault {
   /** Null: it cannot happen now. */
   begin(world: World, random: SimRandom, node: string): Undo | undefined;
 }
+
+/** The pool's disk when nothing is wrong with it. */
+export const FAST: DiskLatency = { readMs: [0.02, 0.3], writeMs: [0.01, 0.1], syncMs: [0.5, 4] };
 
 const SHORT = [200, 3_000] as const;
 const MEDIUM = [500, 10_000] as const;
@@ -159,11 +163,10 @@ export const FAULTS = {
     forMs: LONG,
     begin: (world, random, node) => {
       const disk = world.machine(node).disk(POOL_PATH);
-      const before = disk.latency;
       const upToMs = random.pick([5, 50, 400]);
       disk.latency = { readMs: [0.1, upToMs], writeMs: [0.1, upToMs], syncMs: [1, upToMs * 3] };
       return () => {
-        disk.latency = before;
+        disk.latency = FAST;
       };
     },
   },
@@ -198,7 +201,6 @@ export const FAULTS = {
     forMs: LONG,
     begin: (world, random) => {
       const { keeper } = world;
-      const before = keeper.weather;
       keeper.weather = {
         latencyMs: [1, random.pick([20, 300, 1_500])],
         lostAnswers: random.pick([0, 0.3, 0.7]),
@@ -206,7 +208,7 @@ export const FAULTS = {
         lateMs: [1, random.pick([1_000, 12_000])],
       };
       return () => {
-        keeper.weather = before;
+        keeper.weather = FAIR_WEATHER;
       };
     },
   },

@@ -103,6 +103,15 @@ export class TargetHost {
     return this.coordinator.state.phase.kind;
   }
 
+  /** It serves, and nobody is to be removed, freed or admitted. */
+  get isSettled(): boolean {
+    const { phase, members, proposals, freeing } = this.coordinator.state;
+    const calm = members.every(
+      ({ missed, joining, link }) => missed === null && joining === 'no' && link === 'promised',
+    );
+    return phase.kind === 'serving' && calm && proposals.length === 0 && freeing.length === 0;
+  }
+
   /** SIGTERM: no new commands, a flush, then the record says released; or it gives up. */
   release(): void {
     if (this.closing) return;

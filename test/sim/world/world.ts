@@ -10,7 +10,7 @@ import { Initiator, type InitiatorHost } from '../client/initiator.ts';
 import { Workload } from '../client/workload.ts';
 import { ControlPlane } from './control-plane.ts';
 import type { WorldEvent } from './events.ts';
-import { FaultPlan } from './faults.ts';
+import { FAST, FaultPlan } from './faults.ts';
 import { Health } from './health.ts';
 import { lossIsLegitimate } from './loss.ts';
 import { NodeAgent } from './node-agent.ts';
@@ -243,6 +243,7 @@ export class World implements InitiatorHost {
       this.boot(node);
       const machine = this.machine(node);
       machine.disk(POOL_PATH).clearFaults();
+      machine.disk(POOL_PATH).latency = FAST;
       for (const process of machine.processes) process.resume();
     }
     this.note('world', 'healed');
@@ -253,7 +254,8 @@ export class World implements InitiatorHost {
     const { record } = this.keeper.current;
     const { currentTarget } = this;
     return (
-      currentTarget?.phase === 'serving' &&
+      currentTarget !== null &&
+      currentTarget.isSettled &&
       currentTarget.token === record.attachment?.token &&
       this.replicas.length === record.replicas.length &&
       this.replicas.every((replica) => replica.running && !replica.lost) &&
@@ -403,7 +405,10 @@ export class World implements InitiatorHost {
     const { record } = this.keeper.current;
     for (const { id, node } of record.replicas) {
       const machine = this.machine(node);
-      const disk = machine.newDisk('pool', { capacityBytes: this.options.poolBytes });
+      const disk = machine.newDisk('pool', {
+        capacityBytes: this.options.poolBytes,
+        latency: FAST,
+      });
       machine.mount(POOL_PATH, disk);
       const { files } = machine.process('setup').platform;
       const pool = Buffer.from(JSON.stringify({ formatVersion: 1, poolId: poolIdOf(node) }));
