@@ -61,7 +61,12 @@ export class Health {
     const replica = this.#world.replicas.find((each) => each.id === id);
     const machine = this.#world.machine(node);
     const home = target.process.machine;
+    const member = target.coordinator.state.members.find((each) => each.id === id);
     const sick =
+      member === undefined ||
+      member.lostCache ||
+      member.diverged ||
+      member.facts?.failed === true ||
       replica === undefined ||
       !replica.running ||
       replica.process?.state !== 'running' ||

@@ -44,8 +44,11 @@ export class ReplicaHost {
   async create(record: unknown): Promise<void> {
     const agent = this.machine.process('agent');
     const spec = { ...this.#options, poolPath: POOL_PATH, blockSizeBytes: 512, record };
+    const gone = new Promise<never>((_resolve, reject) => {
+      agent.onGone(() => reject(new Error('the agent is gone')));
+    });
     try {
-      await createReplica(agent.platform, spec);
+      await Promise.race([createReplica(agent.platform, spec), gone]);
     } finally {
       agent.kill();
     }

@@ -263,6 +263,24 @@ export class World implements InitiatorHost {
     );
   }
 
+  /**
+   * Nobody in sync is left whose medium kept everything: what there is may be read, and an operator
+   * must say whether that is enough (R14, R15).
+   */
+  get needsOperator(): boolean {
+    const { currentTarget } = this;
+    if (currentTarget === null) return false;
+    const { record, members } = currentTarget.coordinator.state;
+    const inSync = members.filter(({ id }) =>
+      record?.replicas.some((each) => each.id === id && each.state === 'inSync'),
+    );
+    const failed = inSync.filter(({ facts }) => facts?.failed === true);
+    return (
+      failed.length > 0 &&
+      inSync.every(({ facts, lostCache }) => facts?.failed === true || lostCache)
+    );
+  }
+
   /** No command is in flight anywhere. */
   get isQuiet(): boolean {
     return this.initiators.every(({ openCommands }) => openCommands.length === 0);
