@@ -62,6 +62,11 @@ const RECONNECT_MS = 200;
 const RECONNECT_REFUSED_MS = 2_000;
 /** A control connection that was opened and says nothing is as good as none. */
 const HELLO_DEADLINE_MS = 3_000;
+/**
+ * Before the first promise there are no pings: a replica that lost its power would be waited for
+ * until it boots and answers what it does not know with a reset.
+ */
+const PROMISE_DEADLINE_MS = 10_000;
 const TICK_MS = 250;
 const MISSED_AGAIN_MS = 1_000;
 const NO_PAYLOAD = Buffer.alloc(0);
@@ -78,6 +83,7 @@ export class ControlChannel implements LinkOwner {
   #pingEpoch = 0;
   #connectingSinceMs = 0;
   #reconnectMs = RECONNECT_MS;
+  #promiseSentMs: number | null = null;
   #tickedMs = 0;
   #pingedMs = 0;
   #heardMs = 0;
@@ -104,7 +110,9 @@ export class ControlChannel implements LinkOwner {
 
   promise(epoch: number, instance: string, done: (result: PromiseResult) => void): void {
     const failed = { kind: 'failed', detail: 'the connection broke' } as const;
+    this.#promiseSentMs = this.#dependencies.clock.nowMs();
     this.#send(Op.promise, { epoch, instance }, (header, payload) => {
+      this.#promiseSentMs = null;
       if (header === null) return done(failed);
       const facts = parseJsonObject(payload);
       const promise = parsePromiseAnswer(facts);
@@ -212,8 +220,13 @@ export class ControlChannel implements LinkOwner {
     if (this.#closed) return;
     const nowMs = this.#dependencies.clock.nowMs();
     // A target that was paused must not hold the pause against everybody (R17).
-    if (nowMs - this.#tickedMs > TICK_MS + LOOP_GAP_MS) this.#heardMs = nowMs;
+    if (nowMs - this.#tickedMs > TICK_MS + LOOP_GAP_MS) {
+      this.#heardMs = nowMs;
+      this.#promiseSentMs = this.#promiseSentMs === null ? null : nowMs;
+    }
     this.#tickedMs = nowMs;
+    const promiseMs = nowMs - (this.#promiseSentMs ?? nowMs);
+    if (promiseMs > PROMISE_DEADLINE_MS) this.#link?.close('it did not promise in time');
     if (this.#link === null) {
       if (nowMs - this.#connectingSinceMs >= this.#reconnectMs) this.#connect();
     } else if (!this.#link.open && nowMs - this.#connectingSinceMs > HELLO_DEADLINE_MS) {

@@ -284,7 +284,8 @@ function onInspected(
   const seen = member.facts?.cache === facts.cache;
   const kept = seen || facts.promise.cache === facts.cache || breaks.has('R15-resume-after-reboot');
   const link = mine && kept ? 'promised' : 'inspected';
-  const heard = patch(state, id, { facts, link, copyGeneration, copySent: 0 });
+  // A copy may have been stored though its answer was lost.
+  const heard = settleFreeing(patch(state, id, { facts, link, copyGeneration, copySent: 0 }));
   if (!wasClaimed(state)) return heard;
   // Before anything is served its promise, made again, tells what it lost. One that joins counts
   // as well: its admission may be on its way to the store (R24).

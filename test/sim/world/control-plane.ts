@@ -90,7 +90,7 @@ export class ControlPlane {
           { id: fresh.id, node: fresh.node, state: 'stale' },
         ],
       }));
-      if (done) this.#world.retire(lost);
+      this.#world.retire(done ? lost : fresh);
     }
   }
 }
