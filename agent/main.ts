@@ -15,7 +15,7 @@ import { nodeSystemFiles } from './host/system-files.ts';
 import { nodeLogFiles } from './instances/process/log-file.ts';
 import { type AgentHandle, openAgent } from './node/agent.ts';
 import type { AgentDependencies, AgentOptions } from './node/parts.ts';
-import { DEFAULT_POOL_NAME, parsePoolOption } from './pools/pool-option.ts';
+import { DEFAULT_POOL_NAME, type PoolOption, parsePoolOption } from './pools/pool-option.ts';
 
 export type { AgentHandle } from './node/agent.ts';
 export type { AgentDependencies } from './node/parts.ts';
@@ -56,7 +56,7 @@ export function parseAgentArguments(argv: readonly string[]): AgentArguments | n
   const values = parsedValues(argv);
   if (values.help === true) return null;
   const stateFolder = resolve(values.state ?? DEFAULT_STATE_FOLDER);
-  const pools = (values.pool ?? []).map(parsePoolOption);
+  const pools = (values.pool ?? []).map(poolOf);
   const paths = pools.map(({ path }) => path);
   const twice = paths.find((path, index) => paths.indexOf(path) !== index);
   if (twice !== undefined) throw usage(`--pool ${twice} is there twice`);
@@ -168,6 +168,14 @@ function parsedValues(argv: readonly string[]) {
     return values;
   } catch (error) {
     throw usage(messageOf(error).split('\n')[0] ?? '', error);
+  }
+}
+
+function poolOf(given: string): PoolOption {
+  try {
+    return parsePoolOption(given);
+  } catch (error) {
+    throw usage(messageOf(error), error);
   }
 }
 

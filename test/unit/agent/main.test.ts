@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { parseAgentArguments } from '../../../agent/main.ts';
+import { parseAgentArguments, UsageError } from '../../../agent/main.ts';
 
 const REQUIRED = ['--apiserver', 'unix:/run/apiserver.sock', '--node', 'node-1'];
 
@@ -33,10 +33,12 @@ test.each([
   [[...REQUIRED, '--apiserver', 'http://10.0.0.1:80'], /give unix:\/path or http:\/\/127.0.0.1/],
   [['--apiserver', 'unix:/a', '--node', 'Node_1'], /lower-case DNS name/],
   [[...REQUIRED, '--pool', '/a', '--pool', '/a:other'], /--pool \/a is there twice/],
+  [[...REQUIRED, '--pool', '/a:b@'], /is no name for a pool/],
   [[...REQUIRED, '--pool-keep', '1G'], /whole number of bytes/],
   [[...REQUIRED, '--attach-method', 'nbd'], /one of auto, kernel, userspace/],
   [[...REQUIRED, '--wrong'], /--wrong/],
   [[...REQUIRED, 'extra'], /extra/],
 ])('%j is refused with one sentence', (argv, sentence) => {
   expect(() => parseAgentArguments(argv)).toThrow(sentence);
+  expect(() => parseAgentArguments(argv)).toThrow(UsageError);
 });
