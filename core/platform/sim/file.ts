@@ -30,6 +30,11 @@ export class SimFile implements File {
     inode.openCount += 1;
   }
 
+  /** For the simulator itself: no system call tells it without taking time. */
+  get sizeBytesNow(): number {
+    return this.#inode.cached.sizeBytes;
+  }
+
   read(
     buffer: Buffer,
     offsetBytes: number,

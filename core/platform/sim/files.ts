@@ -1,5 +1,5 @@
 import { codeOf } from '../../errors.ts';
-import type { File, FileLock, FileSystemSpace, Files, OpenMode } from '../files.ts';
+import type { FileLock, FileSystemSpace, Files, OpenMode } from '../files.ts';
 import type { OperationKind, SimDisk } from './disk.ts';
 import { SimFile } from './file.ts';
 import { PAGE_BYTES } from './image.ts';
@@ -30,7 +30,7 @@ export class SimFiles implements Files {
     });
   }
 
-  open(path: string, mode: OpenMode): Promise<File> {
+  open(path: string, mode: OpenMode): Promise<SimFile> {
     return this.#call(path, `open ${mode}`, (disk, inner) => {
       const inode =
         mode === 'create' ? disk.names.create(inner, new SimInode()) : disk.names.findFile(inner);
@@ -43,7 +43,8 @@ export class SimFiles implements Files {
   async readWhole(path: string, sizeBytesMax: number): Promise<Buffer> {
     const file = await this.open(path, 'read');
     try {
-      const buffer = Buffer.alloc(sizeBytesMax + 1);
+      // As large as can be needed: the guard may be a thousand times as much.
+      const buffer = Buffer.alloc(Math.min(sizeBytesMax, file.sizeBytesNow) + 1);
       const readBytes = await new Promise<number>((resolve, reject) => {
         file.read(buffer, 0, (error, bytes) => (error === null ? resolve(bytes) : reject(error)));
       });
