@@ -34,6 +34,7 @@ export function drawOptions(
   const faults = FAULT_NAMES.filter(() => random.chance(share));
   const slowest = random.pick([1_500, 3_000, 6_000, 12_000]);
   const write = random.between([2, 8]);
+  const depth = random.pick([1, 2, 4, 8]);
   return {
     seed,
     breaks: new Set(),
@@ -50,8 +51,8 @@ export function drawOptions(
         flush: random.pick([0.05, 0.5, 1.5]),
       },
     },
-    depth: random.pick([1, 2, 4, 8]),
-    thinkMs: [1, random.pick([30, 150, 500])],
+    depth,
+    thinkMs: [1, random.pick([50, 120, 300]) * depth],
     faults,
     betweenFaultsMs: [100, slowest],
     troubledMax: random.pick([1, 1, 2, 3]),
