@@ -281,7 +281,10 @@ function missStragglers(state: State): State {
   const members = inSyncMembers(state);
   const heard = members.every((member) => member.link === 'promised');
   if (!heard && !state.stragglersOver) return state;
-  const intact = members.some((member) => member.link === 'promised' && !member.lostCache);
+  const intact = members.some(
+    (member) =>
+      member.link === 'promised' && !member.lostCache && member.facts?.failed === false,
+  );
   if (!intact) return state;
   let next = state;
   for (const member of members) {

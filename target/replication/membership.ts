@@ -306,7 +306,9 @@ function onPromised(
   if (member === null || member.facts === null) return state;
   const { promise, previous, copy } = made;
   const facts = { ...member.facts, promise, previous, copy };
-  return patch(state, id, { facts, link: 'promised', answeredSince: true });
+  // A straggler that comes before anything was served, and before it was removed, is none.
+  const missed = state.phase.kind === 'promising' ? null : member.missed;
+  return patch(state, id, { facts, link: 'promised', missed, answeredSince: true });
 }
 
 function onRefused(

@@ -41,11 +41,12 @@ export class NodeAgent {
 
   /** Now or after a while, unless it runs. */
   startReplica(replica: ReplicaHost, delayMs = 0): void {
-    if (replica.process !== null || this.#starting.has(replica)) return;
+    if (replica.process !== null || replica.held || this.#starting.has(replica)) return;
     this.#starting.add(replica);
     this.#world.simulation.after(delayMs, () => {
       this.#starting.delete(replica);
-      if (!this.machine.up || replica.process !== null || this.#world.over) return;
+      const startable = this.machine.up && replica.process === null && !replica.held;
+      if (!startable || this.#world.over) return;
       const address = this.#addressFor(replica);
       this.#world.keeper.addresses[replica.id] = address;
       replica.start(address, () => {

@@ -21,6 +21,8 @@ export class ReplicaHost {
   readonly #options: ReplicaHostOptions;
   /** Its folder was taken away or emptied for good: it never comes back (R6). */
   lost = false;
+  /** Its folder is being taken away: it is not started meanwhile. */
+  held = false;
   process: SimProcess | null = null;
   replica: Replica | null = null;
   startedAtMs = 0;

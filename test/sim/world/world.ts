@@ -208,8 +208,12 @@ export class World implements InitiatorHost {
     if (currentTarget?.phase !== 'serving' || well.length < 2 || !replica.machine.up) return;
     this.lostCount += 1;
     replica.lost = true;
+    replica.held = true;
     replica.process?.kill({ reapedAtOnce: true });
     const agent = replica.machine.process('operator');
+    agent.onGone(() => {
+      replica.held = false;
+    });
     const { files } = agent.platform;
     try {
       if (how === 'damaged') {
