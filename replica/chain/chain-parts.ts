@@ -5,6 +5,16 @@ import { PHYSICAL_BLOCK_BYTES } from '../../core/limits.ts';
 import type { LayerStack } from './layer-stack.ts';
 import { mediumFailure } from './storage-error.ts';
 
+/** Switches that disable one rule each, for the simulator's own tests only. */
+export type ReplicaBreak =
+  | 'R8-old-sessions-stay'
+  | 'R9-no-drain'
+  | 'R14-running-sync-counts'
+  | 'R24-commit-unflushed'
+  | 'R27-index-first';
+
+export const NO_BREAKS: ReadonlySet<ReplicaBreak> = new Set();
+
 export const BLOCK_BYTES = PHYSICAL_BLOCK_BYTES;
 
 /** Gives the content of a block that no layer has: of a replica that is just being copied. */

@@ -16,7 +16,9 @@ import {
   blocksOf,
   type ChainParts,
   type FetchBlock,
+  NO_BREAKS,
   onBlocks,
+  type ReplicaBreak,
   readRuns,
 } from './chain-parts.ts';
 import { checksumBytes, checksumRegion } from './checksum.ts';
@@ -39,6 +41,8 @@ export interface ChainOptions {
   readonly failure: string | null;
   /** Called once, when flushes begin to fail; their answers wait until `stored` is called. */
   readonly onFailed: (detail: string, stored: () => void) => void;
+  /** Rules switched off: only in the simulator's own tests. */
+  readonly breaks?: ReadonlySet<ReplicaBreak>;
 }
 
 /**
@@ -52,6 +56,7 @@ export class Chain implements BlockDevice {
   readonly #onFailed: ChainOptions['onFailed'];
   readonly #parts: ChainParts;
   readonly #flushes: FlushGate;
+  readonly #breaks: ReadonlySet<ReplicaBreak>;
   #failedTold: boolean;
 
   constructor(options: ChainOptions) {
@@ -61,7 +66,8 @@ export class Chain implements BlockDevice {
     this.#durableIndex = options.durableIndex;
     this.#onFailed = options.onFailed;
     this.#failedTold = options.failure !== null;
-    this.#flushes = new FlushGate((done) => this.#sync(done));
+    this.#breaks = options.breaks ?? NO_BREAKS;
+    this.#flushes = new FlushGate((done) => this.#sync(done), this.#breaks);
     if (options.failure !== null) this.#flushes.fail(options.failure);
     this.#parts = {
       stack: new LayerStack(options.layers),
@@ -202,6 +208,13 @@ export class Chain implements BlockDevice {
       else this.#fail(`flush of ${head.name} failed: ${error.message}`, () => done(failure(error)));
     };
     const failure = (error: Error) => mediumFailure(error, `flush of ${head.name}`);
+    if (this.#breaks.has('R27-index-first')) {
+      this.#writePages(pages, (error) => {
+        if (error === null) head.data.datasync(finish);
+        else finish(error);
+      });
+      return;
+    }
     head.data.datasync((error) => {
       if (error !== null || pages.length === 0) finish(error);
       else this.#writePages(pages, finish);

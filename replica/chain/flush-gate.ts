@@ -1,4 +1,5 @@
 import { type BlockDone, type BlockError, blockError } from '../../core/block/block-device.ts';
+import { NO_BREAKS, type ReplicaBreak } from './chain-parts.ts';
 
 /**
  * One flush at a time, each for all that wait when it starts. A running fdatasync may have passed
@@ -11,10 +12,13 @@ export class FlushGate {
   #waiting: BlockDone[] = [];
   #running = false;
   #failure: BlockError | null = null;
+  readonly #joins: boolean;
+  #batch: BlockDone[] = [];
 
   /** @param sync starts one flush. */
-  constructor(sync: (done: BlockDone) => void) {
+  constructor(sync: (done: BlockDone) => void, breaks: ReadonlySet<ReplicaBreak> = NO_BREAKS) {
     this.#sync = sync;
+    this.#joins = breaks.has('R14-running-sync-counts');
   }
 
   get failure(): BlockError | null {
@@ -27,6 +31,10 @@ export class FlushGate {
   }
 
   flush(done: BlockDone): void {
+    if (this.#joins && this.#running) {
+      this.#batch.push(done);
+      return;
+    }
     this.#waiting.push(done);
     if (!this.#running) this.#start();
   }
@@ -34,6 +42,7 @@ export class FlushGate {
   #start(): void {
     const batch = this.#waiting;
     this.#waiting = [];
+    this.#batch = batch;
     this.#running = true;
     const finish: BlockDone = (error) => {
       if (error !== null) this.#failure ??= error;

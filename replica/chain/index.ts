@@ -1,5 +1,11 @@
 export { Chain, type ChainOptions } from './chain.ts';
-export { BLOCK_BYTES, type ByteRange, type FetchBlock } from './chain-parts.ts';
+export {
+  BLOCK_BYTES,
+  type ByteRange,
+  type FetchBlock,
+  NO_BREAKS,
+  type ReplicaBreak,
+} from './chain-parts.ts';
 export { decodeIndexPage, INDEX_PAGE_BYTES } from './index-page.ts';
 export {
   INDEX_HEADER_BYTES,

@@ -9,6 +9,8 @@ import {
   type ChainOptions,
   corruptFile,
   type Layer,
+  NO_BREAKS,
+  type ReplicaBreak,
 } from '../chain/index.ts';
 import { isFields, readDocument, writeDocument } from './document.ts';
 import {
@@ -90,6 +92,7 @@ export interface OpenChainOptions {
   readonly cache: CacheId;
   readonly failure: string | null;
   readonly onFailed: ChainOptions['onFailed'];
+  readonly breaks?: ReadonlySet<ReplicaBreak>;
 }
 
 /** @throws StorageError */
@@ -105,7 +108,7 @@ export async function openLayersFolder(
     for (const entry of older) {
       opened.push(await openFrozenLayer(files, folder, entry, options.sizeBytes));
     }
-    const { sizeBytes, cache, onFailed } = options;
+    const { sizeBytes, cache, onFailed, breaks = NO_BREAKS } = options;
     const head = await openHeadLayer(files, folder, headEntry, { sizeBytes, cache });
     const failure = options.failure ?? head.syncFailure;
     if (options.failure === null && failure !== null) {
@@ -114,7 +117,8 @@ export async function openLayersFolder(
       });
     }
     const layers = [head.layer, ...opened];
-    return new Chain({ sizeBytes, layers, durableIndex: head.durableIndex, failure, onFailed });
+    const { durableIndex } = head;
+    return new Chain({ sizeBytes, layers, durableIndex, failure, onFailed, breaks });
   } catch (error) {
     for (const layer of opened) {
       layer.data.close(() => undefined);

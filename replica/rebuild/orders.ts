@@ -12,7 +12,7 @@ import type {
   RebuildRequest,
   Refusal,
 } from '../../core/wire/frame.ts';
-import type { Chain } from '../chain/index.ts';
+import type { Chain, ReplicaBreak } from '../chain/index.ts';
 import {
   type CurrentLayers,
   createLayersFolder,
@@ -29,6 +29,8 @@ import { Rebuild } from './rebuild.ts';
 export interface RebuildHost {
   readonly platform: Platform;
   readonly folder: ReplicaFolder;
+  /** Rules switched off: only in the simulator's own tests. */
+  readonly breaks: ReadonlySet<ReplicaBreak>;
   readonly log: (event: string, fields: Readonly<Record<string, unknown>>) => void;
   openChain(folderName: string): Promise<Chain>;
   /** Ends the data session that writes to this chain; resolves when nothing is in flight. */
@@ -175,7 +177,7 @@ export class RebuildOrders {
     if (rebuild.phase === 'committed') return answer(rebuild.answer);
     if (rebuild.phase !== 'copied') return wrongPhase(rebuild, 'committed');
     const { platform, folder, log } = this.#host;
-    await flushed(rebuild.chain);
+    if (!this.#host.breaks.has('R24-commit-unflushed')) await flushed(rebuild.chain);
     await platform.files.syncFolder(folder.path);
     // A newer target may have come meanwhile.
     if (rebuild.phase !== 'copied') return wrongPhase(rebuild, 'committed');

@@ -1,3 +1,5 @@
+import { NO_BREAKS, type ReplicaBreak } from '../chain/index.ts';
+
 /**
  * One data session at a time (replication R9): a new hello is answered only after all I/O of older
  * sessions, those of rebuilds included, has completed or been dropped. A write that is stuck in
@@ -6,7 +8,12 @@
 export class Admission {
   /** What was cut and still has something in flight. */
   readonly #draining = new Set<object>();
+  readonly #drains: boolean;
   #waiting: { readonly admit: () => void; readonly drop: () => void } | null = null;
+
+  constructor(breaks: ReadonlySet<ReplicaBreak> = NO_BREAKS) {
+    this.#drains = !breaks.has('R9-no-drain');
+  }
 
   get idle(): boolean {
     return this.#draining.size === 0;
@@ -14,7 +21,7 @@ export class Admission {
 
   /** Nobody is admitted until `ended` is called with the same object. */
   drain(what: object): void {
-    this.#draining.add(what);
+    if (this.#drains) this.#draining.add(what);
   }
 
   ended(what: object): void {

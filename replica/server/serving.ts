@@ -11,7 +11,7 @@ import {
   type RebuildRequest,
   Status,
 } from '../../core/wire/frame.ts';
-import type { Chain } from '../chain/index.ts';
+import type { Chain, ReplicaBreak } from '../chain/index.ts';
 import { currentOf, type ReplicaFolder } from '../disk/index.ts';
 import { type OrderResult, type RebuildHost, RebuildOrders } from '../rebuild/index.ts';
 import { Admission } from './admission.ts';
@@ -56,7 +56,9 @@ export class Serving implements ControlHost, RebuildHost {
   readonly #state: ReplicaState;
   readonly #token: string;
   readonly #orders: RebuildOrders;
-  readonly #admission = new Admission();
+  readonly breaks: ReadonlySet<ReplicaBreak>;
+  readonly #oldStay: boolean;
+  readonly #admission: Admission;
   readonly #controls = new Set<ControlSession>();
   /** All that have something in flight or may start something: data and sources. */
   readonly #sessions = new Set<DataSession>();
@@ -70,8 +72,15 @@ export class Serving implements ControlHost, RebuildHost {
   constructor(
     platform: Platform,
     state: ReplicaState,
-    options: { readonly token: string; readonly log: EventLog },
+    options: {
+      readonly token: string;
+      readonly log: EventLog;
+      readonly breaks: ReadonlySet<ReplicaBreak>;
+    },
   ) {
+    this.breaks = options.breaks;
+    this.#oldStay = options.breaks.has('R8-old-sessions-stay');
+    this.#admission = new Admission(options.breaks);
     this.platform = platform;
     this.log = options.log;
     this.#state = state;
@@ -224,7 +233,7 @@ export class Serving implements ControlHost, RebuildHost {
     for (const control of this.#controls) {
       if (control !== promiser && control.epoch > 0) control.peer.cut(detail);
     }
-    for (const session of this.#sessions) this.#cut(session, detail);
+    for (const session of this.#sessions) if (!this.#oldStay) this.#cut(session, detail);
     const drain = {};
     this.#admission.drain(drain);
     void this.#orders.supersede().then(() => this.#admission.ended(drain));
@@ -269,7 +278,9 @@ export class Serving implements ControlHost, RebuildHost {
   async #helloData(hello: Hello): Promise<void> {
     if (!this.#mayUseData(hello)) return;
     this.#newestData = hello;
-    if (this.#data !== null) this.#cut(this.#data, 'a newer data session begins');
+    if (this.#data !== null && !this.#oldStay) {
+      this.#cut(this.#data, 'a newer data session begins');
+    }
     const allocatedBytes = await this.#state.allocatedBytes();
     this.#admission.wait(
       () => {

@@ -2,7 +2,7 @@
 import { messageOf } from '../../core/errors.ts';
 import type { Platform } from '../../core/platform/index.ts';
 import type { PromiseAnswer } from '../../core/wire/frame.ts';
-import { type Chain, StorageError } from '../chain/index.ts';
+import { type Chain, type ReplicaBreak, StorageError } from '../chain/index.ts';
 import {
   allocatedBytesOf,
   type CacheId,
@@ -34,6 +34,8 @@ export interface StateOptions
    * and store nothing any more. The process ends and is started again, which reads it anew.
    */
   readonly broken: (detail: string) => void;
+  /** Rules switched off: only in the simulator's own tests. */
+  readonly breaks: ReadonlySet<ReplicaBreak>;
 }
 
 /** These are told to the target; all others end the process, which says why. */
@@ -55,6 +57,7 @@ export class ReplicaState {
   readonly cache: CacheId;
   readonly #platform: Platform;
   readonly #log: EventLog;
+  readonly #breaks: ReadonlySet<ReplicaBreak>;
   #promise: PromiseAnswer;
   #chain: Chain | null = null;
   #chainProblem: StorageError | null = null;
@@ -68,11 +71,12 @@ export class ReplicaState {
 
   private constructor(
     platform: Platform,
-    options: Pick<StateOptions, 'log' | 'broken'>,
+    options: Pick<StateOptions, 'log' | 'broken' | 'breaks'>,
     opened: { readonly folder: ReplicaFolder; readonly cache: CacheId },
   ) {
     this.#platform = platform;
     this.#log = options.log;
+    this.#breaks = options.breaks;
     this.folder = opened.folder;
     this.cache = opened.cache;
     this.#broken = options.broken;
@@ -181,6 +185,7 @@ export class ReplicaState {
       cache: this.cache,
       failure: mark?.folder === name ? mark.detail : null,
       onFailed: (detail, stored) => this.#markFailed(name, detail, stored),
+      breaks: this.#breaks,
     });
   }
 

@@ -42,6 +42,8 @@ export interface ControlListener {
 
 export interface Place {
   readonly id: string;
+  /** Only in the simulator's own tests. */
+  readonly resumesUnordered: boolean;
   readonly address: () => string | null;
   readonly hello: (
     role: 'control' | 'data',

@@ -183,7 +183,9 @@ export class DataSession implements LinkOwner {
   #unlink(): void {
     this.#link = null;
     // Sent ones are older than any that wait.
-    this.#backlog = [...this.#sent.values(), ...this.#backlog];
+    const sent = [...this.#sent.values()];
+    if (this.#place.resumesUnordered) sent.reverse();
+    this.#backlog = [...sent, ...this.#backlog];
     this.#sent.clear();
   }
 

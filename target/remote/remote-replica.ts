@@ -35,6 +35,8 @@ export interface RemoteReplicaOptions {
   readonly sizeBytes: number;
   /** Where it listens now; null: not known. */
   readonly address: () => string | null;
+  /** Switches R15's order off: only in the simulator's own tests. */
+  readonly resumesUnordered?: boolean;
 }
 
 export interface RemoteReplicaListener extends ControlListener {
@@ -70,7 +72,12 @@ export class RemoteReplica implements BlockDevice {
       token: options.token,
       rebuildId: key.rebuildId,
     });
-    const place = { id: options.id, address: options.address, hello };
+    const place = {
+      id: options.id,
+      address: options.address,
+      hello,
+      resumesUnordered: options.resumesUnordered ?? false,
+    };
     this.#control = new ControlChannel(place, dependencies);
     this.#data = new DataSession(place, dependencies);
   }

@@ -282,8 +282,7 @@ function missStragglers(state: State): State {
   const heard = members.every((member) => member.link === 'promised');
   if (!heard && !state.stragglersOver) return state;
   const intact = members.some(
-    (member) =>
-      member.link === 'promised' && !member.lostCache && member.facts?.failed === false,
+    (member) => member.link === 'promised' && !member.lostCache && member.facts?.failed === false,
   );
   if (!intact) return state;
   let next = state;

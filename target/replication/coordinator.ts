@@ -54,6 +54,7 @@ const POLL_STORE_EVERY = 5;
 export class Coordinator implements MemberListener {
   readonly volume: ReplicatedVolume;
   readonly #options: CoordinatorOptions;
+  readonly #breaks: ReadonlySet<Break>;
   readonly #dependencies: CoordinatorDependencies;
   readonly #ports = new Map<string, MemberPort>();
   /** Member ids by slot: a slot is never given to another member. */
@@ -72,7 +73,9 @@ export class Coordinator implements MemberListener {
     this.#options = options;
     this.#dependencies = dependencies;
     this.#state = initialState(options);
+    this.#breaks = options.breaks ?? new Set();
     this.volume = new ReplicatedVolume(options.sizeBytes, {
+      breaks: this.#breaks,
       clock: dependencies.clock,
       port: (slot) => this.portOf(this.#slots[slot] ?? ''),
       memberFailed: (slot, error) => this.#memberFailed(this.#slots[slot] ?? '', error),
@@ -84,6 +87,7 @@ export class Coordinator implements MemberListener {
     });
     this.#rebuilds = new RebuildDuty({
       ...dependencies,
+      breaks: this.#breaks,
       instance: options.instance,
       sizeBytes: options.sizeBytes,
       port: (id) => this.portOf(id),
@@ -187,7 +191,7 @@ export class Coordinator implements MemberListener {
     for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
       if (this.#over) continue;
       const before = this.#state;
-      const { state, effects } = step(before, next, this.#options.breaks);
+      const { state, effects } = step(before, next, this.#breaks);
       this.#state = state;
       this.#note(before, next);
       this.#refresh();
@@ -220,7 +224,8 @@ export class Coordinator implements MemberListener {
     for (const member of this.#state.members) this.#ensurePort(member.id);
     this.#closePorts();
     this.#openSessions();
-    const writesFromMs = this.#state.skipLeaseWait
+    const skips = this.#state.skipLeaseWait || this.#breaks.has('R11-no-wait');
+    const writesFromMs = skips
       ? 0
       : (this.#firstPromiseMs ?? Number.POSITIVE_INFINITY) + LEASE_WAIT_MS;
     const view = viewOf(this.#state, {

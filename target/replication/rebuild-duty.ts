@@ -5,7 +5,7 @@ import { mayDropJoiner } from './advance.ts';
 import type { EventLog, MemberPort } from './ports.ts';
 import { rebuildMember } from './rebuilder.ts';
 import { orderRebuild } from './requests.ts';
-import type { Event, State } from './state.ts';
+import type { Break, Event, State } from './state.ts';
 import { isInSync, memberOf, readableIds } from './views.ts';
 
 export interface RebuildDutyOptions {
@@ -14,6 +14,8 @@ export interface RebuildDutyOptions {
   readonly log: EventLog;
   readonly instance: string;
   readonly sizeBytes: number;
+  /** Rules switched off: only in the simulator's own tests. */
+  readonly breaks: ReadonlySet<Break>;
   readonly port: (id: string) => MemberPort;
   readonly addressOf: (id: string) => string | null;
   readonly tell: (event: Event) => void;
@@ -163,6 +165,7 @@ export class RebuildDuty {
         {
           clock,
           log,
+          breaks: this.#options.breaks,
           startFan: () => {
             running.live = true;
             this.#options.refresh();

@@ -9,6 +9,7 @@ import { Op } from '../../core/wire/frame.ts';
 import { regionsOf } from './equaliser.ts';
 import type { EventLog, MemberPort } from './ports.ts';
 import { checksumsOf, extentsOf, orderRebuild, promiseOf, request, sleep } from './requests.ts';
+import type { Break } from './state.ts';
 
 export interface RebuildPlan {
   readonly rebuildId: string;
@@ -24,6 +25,8 @@ export interface RebuildPlan {
 export interface RebuildDependencies {
   readonly clock: Clock;
   readonly log: EventLog;
+  /** Rules switched off: only in the simulator's own tests. */
+  readonly breaks: ReadonlySet<Break>;
   /** Live writes go to the member as well, from this moment on. */
   readonly startFan: () => void;
   /** R24: from now on no write is GOOD without it. */
@@ -74,6 +77,7 @@ async function startLive(plan: RebuildPlan, dependencies: RebuildDependencies): 
   await request(plan.member, Op.barrier, { offsetBytes: 0, lengthBytes: 0 });
   check(dependencies);
   dependencies.startFan();
+  if (dependencies.breaks.has('R22-no-barrier')) return;
   await request(plan.source, Op.barrier, { offsetBytes: 0, lengthBytes: 0 });
   check(dependencies);
 }
@@ -98,6 +102,7 @@ async function waitForCopy(plan: RebuildPlan, dependencies: RebuildDependencies)
  * one turn, and every write goes to both. Regions that neither has allocated are zeros on both.
  */
 async function verify(plan: RebuildPlan, dependencies: RebuildDependencies): Promise<void> {
+  if (dependencies.breaks.has('R24-no-verify')) return;
   const whole = { offsetBytes: 0, lengthBytes: plan.sizeBytes };
   const extents = await Promise.all([extentsOf(plan.source, whole), extentsOf(plan.member, whole)]);
   const regions = regionsOf(whole, extents);

@@ -203,4 +203,13 @@ export type Break =
   | 'R5-ignore-copies'
   | 'R15-resume-after-reboot'
   | 'R16-no-equalise'
-  | 'R17-no-keeper';
+  | 'R17-no-keeper'
+  // Of the data path: coordinator, volume and rebuilder.
+  | 'R3-any-answer'
+  | 'R11-no-lease'
+  | 'R11-no-wait'
+  | 'R12-no-equalise-after-error'
+  | 'R13-read-overtakes'
+  | 'R14-flush-any'
+  | 'R22-no-barrier'
+  | 'R24-no-verify';

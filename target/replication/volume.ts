@@ -22,6 +22,7 @@ import type { Clock, Timer } from '../../core/platform/index.ts';
 import { Op } from '../../core/wire/frame.ts';
 import { FanOut, type FanOutOwner, ReadCommand } from './fan-out.ts';
 import type { DataOp, MemberPort } from './ports.ts';
+import type { Break } from './state.ts';
 
 /** What the coordinator decides; masks have one bit per slot. */
 export interface VolumeView {
@@ -50,6 +51,8 @@ export interface VolumeDependencies {
   readonly flushFailed: (slot: number) => void;
   /** The range may differ between members: make it equal, then call back (R12, R16). */
   readonly equalise: (offsetBytes: number, lengthBytes: number, done: () => void) => void;
+  /** Rules switched off: only in the simulator's own tests. */
+  readonly breaks: ReadonlySet<Break>;
 }
 
 const CLOSED: VolumeView = {
@@ -244,7 +247,8 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     // That may have settled it already.
     if (command.position < 0) return;
     const binding = this.#view.binding;
-    if (binding === 0 || (command.waiting & binding) !== 0) return;
+    const waits = (command.waiting & binding) !== 0 && !this.#goesEarly(command);
+    if (binding === 0 || waits) return;
     const succeeded = (command.succeeded & this.#view.inSync) !== 0;
     const failed = (command.failed & binding) !== 0;
     // Some failed and some did it: who failed is being removed (R17), and then this is called.
@@ -258,9 +262,20 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     this.#checkIdle();
   }
 
+  /** Never but in the simulator's own tests. */
+  #goesEarly(command: FanOut): boolean {
+    const { breaks } = this.#dependencies;
+    const any = command.op === Op.flush ? 'R14-flush-any' : 'R3-any-answer';
+    return breaks.has(any) && (command.succeeded & this.#view.inSync) !== 0;
+  }
+
   /** R12: answered with an error after it had fanned out; its range may differ between members. */
   #doubt(command: FanOut): void {
     if (command.range === null) return;
+    if (this.#dependencies.breaks.has('R12-no-equalise-after-error')) {
+      this.#release(command.range);
+      return;
+    }
     const { offsetBytes, lengthBytes } = command;
     const exclusive = this.#lock.acquire('exclusive', offsetBytes, lengthBytes, () => {
       this.#dependencies.equalise(offsetBytes, lengthBytes, () => this.#lock.release(exclusive));
@@ -278,7 +293,9 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     command.position = this.#reads.length;
     this.#reads.push(command);
     this.#startSweep();
-    command.range = this.#lock.acquire('shared', offsetBytes, lengthBytes, () =>
+    const overtakes = this.#dependencies.breaks.has('R13-read-overtakes');
+    const lockedBytes = overtakes ? 0 : lengthBytes;
+    command.range = this.#lock.acquire('shared', overtakes ? -1 : offsetBytes, lockedBytes, () =>
       this.#ask(command),
     );
   }
@@ -338,6 +355,7 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
   }
 
   #underLease(): boolean {
+    if (this.#dependencies.breaks.has('R11-no-lease')) return true;
     const nowMs = this.#dependencies.clock.nowMs();
     const { binding } = this.#view;
     for (let slot = 0, rest = binding; rest !== 0; slot += 1, rest >>>= 1) {

@@ -1,13 +1,17 @@
 /** What a seed decides before anything happens: the size of things and what may go wrong. */
 import type { SimRandom } from '../../../core/platform/sim/index.ts';
 import { KiB, MiB } from '../../../core/units.ts';
+import type { ReplicaBreak } from '../../../replica/index.ts';
 import type { Break } from '../../../target/replication/state.ts';
 import type { WorkloadOptions } from '../client/workload.ts';
 import { FAULT_NAMES, type FaultName } from './faults.ts';
 
+/** Rules that a run may go without, to show that the simulator notices. */
+export type SimBreak = Break | ReplicaBreak | 'R15-resume-unordered';
+
 export interface WorldOptions {
   readonly seed: number | string;
-  readonly breaks: ReadonlySet<Break>;
+  readonly breaks: ReadonlySet<SimBreak>;
   /** How long faults go on. */
   readonly faultsForMs: number;
   readonly sizeBytes: number;

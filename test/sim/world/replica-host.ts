@@ -1,7 +1,13 @@
 /** A replica on its machine: its folder, and the process that serves it when there is one. */
 import { messageOf } from '../../../core/errors.ts';
 import type { SimMachine, SimProcess } from '../../../core/platform/sim/index.ts';
-import { createReplica, openReplica, type Replica } from '../../../replica/index.ts';
+import {
+  createReplica,
+  openReplica,
+  type Replica,
+  type ReplicaBreak,
+} from '../../../replica/index.ts';
+import type { SimBreak } from './options.ts';
 
 export const POOL_PATH = '/pool';
 
@@ -12,6 +18,7 @@ export interface ReplicaHostOptions {
   readonly poolId: string;
   readonly token: string;
   readonly sizeBytes: number;
+  readonly breaks: ReadonlySet<SimBreak>;
 }
 
 export class ReplicaHost {
@@ -45,7 +52,8 @@ export class ReplicaHost {
   /** Mints its folder (R6), by a process of the agent. */
   async create(record: unknown): Promise<void> {
     const agent = this.machine.process('agent');
-    const spec = { ...this.#options, poolPath: POOL_PATH, blockSizeBytes: 512, record };
+    const { breaks: _breaks, token: _token, ...identity } = this.#options;
+    const spec = { ...identity, poolPath: POOL_PATH, blockSizeBytes: 512, record };
     const gone = new Promise<never>((_resolve, reject) => {
       agent.onGone(() => reject(new Error('the agent is gone')));
     });
@@ -72,6 +80,7 @@ export class ReplicaHost {
       openReplica(process.platform, {
         ...this.#options,
         poolPath: POOL_PATH,
+        breaks: this.#options.breaks as ReadonlySet<ReplicaBreak>,
         addresses: [address],
         log: (event, fields) => process.note(`${event} ${JSON.stringify(fields)}`),
         broken: (detail) => {

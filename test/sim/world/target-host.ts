@@ -9,6 +9,7 @@ import type { Break, StopReason } from '../../../target/replication/state.ts';
 import { type Command, textOf } from '../client/command.ts';
 import { payloadOf } from '../client/payload.ts';
 import type { WorldEvent } from './events.ts';
+import type { SimBreak } from './options.ts';
 import type { RecordKeeper } from './record-keeper.ts';
 
 export interface TargetOptions {
@@ -19,7 +20,7 @@ export interface TargetOptions {
   readonly incarnation: string;
   readonly replicaToken: string;
   readonly sizeBytes: number;
-  readonly breaks: ReadonlySet<Break>;
+  readonly breaks: ReadonlySet<SimBreak>;
 }
 
 export interface TargetDependencies {
@@ -57,14 +58,25 @@ export class TargetHost {
     const { clock, random, network } = process.platform;
     const actor = { kind: 'target', instance: options.instance } as const;
     this.coordinator = new Coordinator(
-      { ...options, attachmentToken: options.token, node: this.node },
+      {
+        ...options,
+        attachmentToken: options.token,
+        node: this.node,
+        breaks: options.breaks as ReadonlySet<Break>,
+      },
       {
         clock,
         random,
         store: keeper.clientFor(process, actor),
         createMember: (id, address, listener) => {
           const remote = new RemoteReplica(
-            { ...options, id, address, token: options.replicaToken },
+            {
+              ...options,
+              id,
+              address,
+              token: options.replicaToken,
+              resumesUnordered: options.breaks.has('R15-resume-unordered'),
+            },
             { network, clock, listener },
           );
           return this.#watch(remote, listener, tell);

@@ -455,6 +455,7 @@ export class World implements InitiatorHost {
       poolId: poolIdOf(machine.name),
       token: REPLICA_TOKEN,
       sizeBytes: this.options.sizeBytes,
+      breaks: this.options.breaks,
     });
   }
 }
