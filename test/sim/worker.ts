@@ -6,16 +6,17 @@ import { runSeed, type Verdict } from './run.ts';
 export type WorkerAnswer = { readonly seed: number; readonly verdict: Verdict };
 
 /** What escaped from a run belongs to the seed that was running. */
-let escaped: string | null = null;
+const escaped: string[] = [];
 process.on('unhandledRejection', (error) => {
-  escaped ??= error instanceof Error ? `${error.stack}` : messageOf(error);
+  escaped.push(error instanceof Error ? `${error.stack}` : messageOf(error));
 });
 
 async function run(seed: number): Promise<Verdict> {
-  escaped = null;
+  escaped.length = 0;
   const verdict = await runSeed({ seed });
-  if (escaped === null || verdict.failure !== null) return verdict;
-  return { ...verdict, failure: { checker: 'no-crash', sentence: `unhandled: ${escaped}` } };
+  const [first] = escaped;
+  if (first === undefined || verdict.failure !== null) return verdict;
+  return { ...verdict, failure: { checker: 'no-crash', sentence: `unhandled: ${first}` } };
 }
 
 parentPort?.on('message', (seed: number) => {

@@ -29,7 +29,7 @@ export const FAULTS = {
     forMs: SHORT,
     begin: (world, random, node) => {
       const replica = replicaOn(world, node);
-      if (replica?.process == null) return undefined;
+      if (replica === null || replica.process === null) return undefined;
       replica.process.kill({ reapedAtOnce: random.chance(0.3) });
       return null;
     },
@@ -48,8 +48,8 @@ export const FAULTS = {
     troubles: 'oneReplica',
     forMs: LONG,
     begin: (world, _random, node) => {
-      const process = replicaOn(world, node)?.process;
-      if (process == null || process.state !== 'running') return undefined;
+      const process = replicaOn(world, node)?.process ?? null;
+      if (process === null || process.state !== 'running') return undefined;
       process.pause();
       return () => process.resume();
     },
