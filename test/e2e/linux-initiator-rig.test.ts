@@ -4,13 +4,13 @@ import { expect } from '@jest/globals';
 import { MiB } from '../../core/units.ts';
 import { needs } from '../fixtures/needs.ts';
 import { runInGuest } from '../fixtures/rigs/linux-guest/guest.ts';
-import { GUEST_COMMANDS } from '../fixtures/rigs/linux-guest/image.ts';
+import { GUEST_COMMANDS, GUEST_NEEDS } from '../fixtures/rigs/linux-guest/image.ts';
 import { iscsiScenario } from '../fixtures/rigs/linux-guest/iscsi-scenario.ts';
 import { startTgt, TGT_COMMANDS } from '../fixtures/rigs/tgt.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 
 const TIMEOUT_MS = 300_000;
-const real = needs({ linux: true, root: true, command: [...GUEST_COMMANDS, ...TGT_COMMANDS] });
+const real = needs({ ...GUEST_NEEDS, command: [...GUEST_COMMANDS, ...TGT_COMMANDS] });
 
 real.test(
   'a Linux initiator makes, fills, trims and checks a file system on tgt',

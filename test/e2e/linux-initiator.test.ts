@@ -5,7 +5,7 @@ import { parseIscsiUrl } from '../fixtures/iscsi-url.ts';
 import { needs } from '../fixtures/needs.ts';
 import { CLUSTER_COMMANDS, type Cluster, withCluster } from '../fixtures/rigs/cluster.ts';
 import { runInGuest } from '../fixtures/rigs/linux-guest/guest.ts';
-import { GUEST_COMMANDS } from '../fixtures/rigs/linux-guest/image.ts';
+import { GUEST_COMMANDS, GUEST_NEEDS } from '../fixtures/rigs/linux-guest/image.ts';
 import {
   GUEST_INITIATOR_NAME,
   iscsiScenario,
@@ -14,7 +14,7 @@ import {
 const TIMEOUT_MS = 400_000;
 const VOLUME = 'guest';
 const WRITE_MIB = 12;
-const real = needs({ linux: true, root: true, command: [...GUEST_COMMANDS, ...CLUSTER_COMMANDS] });
+const real = needs({ ...GUEST_NEEDS, command: [...GUEST_COMMANDS, ...CLUSTER_COMMANDS] });
 
 real.test(
   'a Linux initiator makes, fills, trims and checks a file system on three replicas',

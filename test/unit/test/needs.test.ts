@@ -3,6 +3,7 @@ import { type Machine, missing } from '../../fixtures/needs.ts';
 
 const bare: Machine = {
   platform: 'linux',
+  architecture: 'arm64',
   userId: 1000,
   hasCommand: (name) => name === 'fio',
   goVersion: () => '1.19',
@@ -15,8 +16,10 @@ test('a test that needs nothing runs anywhere', () => {
 test('the reason names what the machine lacks', () => {
   expect(missing({ root: true }, bare)).toBe('needs root');
   expect(missing({ linux: true }, { ...bare, platform: 'darwin' })).toBe('needs Linux');
+  expect(missing({ architecture: 'arm64' }, bare)).toBeUndefined();
+  expect(missing({ architecture: 'x64' }, bare)).toBe('needs a processor of kind x64, found arm64');
   expect(missing({ command: ['fio', 'dockerd', 'tgtd'] }, bare)).toBe(
-    'needs the command dockerd and tgtd: run make setup',
+    'needs the command dockerd and tgtd: run make setup-test',
   );
 });
 
