@@ -9,6 +9,7 @@ import type { MakeChecker } from './checker.ts';
 export const aBlockHasOneValue: MakeChecker = (world, fail) => ({
   name: 'a-block-has-one-value',
   heard(event) {
+    if (event.kind === 'membersDiffer' && event.occasion !== 'admission') fail(event.difference);
     if (event.kind !== 'impossibleRead' || event.violation.kind === 'lostWrite') return;
     fail(`${textOf(event.command)}: ${event.violation.sentence}`);
   },

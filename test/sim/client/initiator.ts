@@ -47,6 +47,8 @@ export class Initiator {
   readonly #random: SimRandom;
   /** Without an end; with the target that has it, and that target's epoch then. */
   readonly #open = new Map<Command, { target: TargetHost; epoch: number } | null>();
+  /** Waiting for their next command. */
+  #lanes = 0;
   #issuing = false;
   #ended = false;
 
@@ -67,9 +69,12 @@ export class Initiator {
     return [...this.#open.keys()];
   }
 
+  /** Also goes on after quiesce. */
   start(): void {
+    if (this.#issuing || this.#ended) return;
     this.#issuing = true;
-    for (let lane = 0; lane < this.#options.depth; lane += 1) this.#thinkThenIssue();
+    const busy = this.#lanes + this.#open.size;
+    for (let lane = busy; lane < this.#options.depth; lane += 1) this.#thinkThenIssue();
   }
 
   /** No new commands; those in flight are still driven to their end. */
@@ -105,7 +110,9 @@ export class Initiator {
   }
 
   #thinkThenIssue(): void {
+    this.#lanes += 1;
     this.#host.after(this.#random.between(this.#options.thinkMs), () => {
+      this.#lanes -= 1;
       if (!this.#issuing) return;
       this.run(this.#host.workload.next(this.#random));
     });

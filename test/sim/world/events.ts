@@ -3,6 +3,7 @@ import type { BlockError } from '../../../core/block/block-device.ts';
 import type { StopReason } from '../../../target/replication/state.ts';
 import type { Command } from '../client/command.ts';
 import type { Violation } from '../client/history.ts';
+import type { Occasion } from './intermission.ts';
 import type { Commit } from './record-keeper.ts';
 import type { TargetHost } from './target-host.ts';
 
@@ -23,6 +24,8 @@ export type WorldEvent =
       readonly command: Command;
       readonly error: BlockError | null;
     }
+  /** Members in sync were compared while nothing was in flight. */
+  | { readonly kind: 'membersDiffer'; readonly occasion: Occasion; readonly difference: string }
   /** A client took the data of a read that cannot be. */
   | { readonly kind: 'impossibleRead'; readonly command: Command; readonly violation: Violation }
   /** Every now and then. */

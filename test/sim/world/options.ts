@@ -23,6 +23,8 @@ export interface WorldOptions {
   /** So many replicas may be in trouble at once. */
   readonly troubledMax: number;
   readonly stablePorts: boolean;
+  /** How often initiators stop for a comparison of the members. */
+  readonly pauses: number;
   /** Bytes of the pool's disk on each node. */
   readonly poolBytes: number;
 }
@@ -61,6 +63,7 @@ export function drawOptions(
     betweenFaultsMs: [100, slowest],
     troubledMax: random.pick([1, 1, 2, 3]),
     stablePorts: random.chance(0.7),
+    pauses: random.below(3),
     poolBytes: 1024 * MiB,
     ...given,
   };

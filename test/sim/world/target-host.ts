@@ -124,6 +124,17 @@ export class TargetHost {
     return phase.kind === 'serving' && calm && proposals.length === 0 && freeing.length === 0;
   }
 
+  /** It serves, and every member in sync is there and is to stay. */
+  get isSteady(): boolean {
+    const { phase, record, members, proposals } = this.coordinator.state;
+    const inSync = record?.replicas.filter(({ state }) => state === 'inSync') ?? [];
+    const steady = inSync.every(({ id }) => {
+      const member = members.find((each) => each.id === id);
+      return member?.missed === null && member.link === 'promised' && !member.lostCache;
+    });
+    return phase.kind === 'serving' && steady && proposals.length === 0;
+  }
+
   /** SIGTERM: no new commands, a flush, then the record says released; or it gives up. */
   release(): void {
     if (this.closing) return;

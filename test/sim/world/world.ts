@@ -12,6 +12,7 @@ import { ControlPlane } from './control-plane.ts';
 import type { WorldEvent } from './events.ts';
 import { FAST, FaultPlan } from './faults.ts';
 import { Health } from './health.ts';
+import { Intermissions } from './intermission.ts';
 import { lossIsLegitimate } from './loss.ts';
 import { NodeAgent } from './node-agent.ts';
 import { drawOptions, type WorldOptions } from './options.ts';
@@ -31,6 +32,7 @@ export class World implements InitiatorHost {
   readonly controlPlane: ControlPlane;
   readonly faults: FaultPlan;
   readonly health: Health;
+  readonly intermissions: Intermissions;
   readonly history: History;
   readonly workload: Workload;
   readonly replicas: ReplicaHost[] = [];
@@ -50,6 +52,7 @@ export class World implements InitiatorHost {
   readonly #answeredBy = new Set<TargetHost>();
   #lastServed: TargetHost | null = null;
   #issuing = true;
+  #holding = false;
   #commandCount = 0;
   #replicaCount: number = NODES.length;
 
@@ -66,6 +69,7 @@ export class World implements InitiatorHost {
     this.controlPlane = new ControlPlane(this);
     this.faults = new FaultPlan(this);
     this.health = new Health(this);
+    this.intermissions = new Intermissions(this);
   }
 
   static async open(seed: number | string, given: Partial<WorldOptions> = {}): Promise<World> {
@@ -99,6 +103,7 @@ export class World implements InitiatorHost {
   start(): void {
     for (const agent of this.#agents.values()) agent.start();
     this.controlPlane.start();
+    this.intermissions.start();
     this.controlPlane.attach(this.#random.pick(NODES));
     this.#tickLater();
   }
@@ -305,6 +310,22 @@ export class World implements InitiatorHost {
     return this.#commandCount;
   }
 
+  /** No new commands for a while. */
+  holdIssuing(): void {
+    this.#holding = true;
+    for (const initiator of this.initiators) initiator.quiesce();
+  }
+
+  goOnIssuing(): void {
+    this.#holding = false;
+    if (!this.#issuing) return;
+    for (const initiator of this.initiators) if (!initiator.ended) initiator.start();
+  }
+
+  tell(event: WorldEvent): void {
+    this.#heard(event);
+  }
+
   /** Of the attachment that the record names now. */
   get initiator(): Initiator | null {
     const token = this.keeper.current.record.attachment?.token;
@@ -400,7 +421,7 @@ export class World implements InitiatorHost {
     const random = this.simulation.fork(name);
     const initiator = new Initiator({ name, token, node, depth, thinkMs }, this, random);
     this.initiators.push(initiator);
-    if (this.#issuing) initiator.start();
+    if (this.#issuing && !this.#holding) initiator.start();
   }
 
   #firstRecord(ids: readonly string[]): VolumeRecord {
