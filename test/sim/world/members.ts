@@ -3,6 +3,7 @@ import { LOGICAL_BLOCK_BYTES, REGION_BYTES } from '../../../core/limits.ts';
 import { KiB } from '../../../core/units.ts';
 import { Op } from '../../../core/wire/frame.ts';
 import { request } from '../../../target/replication/requests.ts';
+import type { TargetHost } from './target-host.ts';
 import type { World } from './world.ts';
 
 const STEP_BYTES = 64 * KiB;
@@ -25,6 +26,15 @@ export const TOUCHED_BYTES = STEP_BYTES;
 export async function differenceBetweenMembers(world: World): Promise<string | null> {
   const target = world.currentTarget;
   if (target === null) return 'no target serves';
+  target.compared = true;
+  try {
+    return await difference(world, target);
+  } finally {
+    target.compared = false;
+  }
+}
+
+async function difference(world: World, target: TargetHost): Promise<string | null> {
   const { record } = world.keeper.current;
   const ids = record.replicas.filter(({ state }) => state === 'inSync').map(({ id }) => id);
   const ports = ids.map((id) => target.coordinator.portOf(id));
@@ -42,12 +52,12 @@ export async function differenceBetweenMembers(world: World): Promise<string | n
     return `${ids[0]} and ${ids[at]} hold different ${what} at ${offsetBytes}+${lengthBytes}`;
   };
   for (let at = 0; at < world.options.sizeBytes; at += REGION_BYTES) {
-    const difference = await compare(Op.checksum, at, REGION_BYTES);
-    if (difference !== null) return difference;
+    const found = await compare(Op.checksum, at, REGION_BYTES);
+    if (found !== null) return found;
   }
   for (const offsetBytes of touchedRanges(world)) {
-    const difference = await compare(Op.read, offsetBytes, STEP_BYTES);
-    if (difference !== null) return difference;
+    const found = await compare(Op.read, offsetBytes, STEP_BYTES);
+    if (found !== null) return found;
   }
   return null;
 }

@@ -46,6 +46,8 @@ export class TargetHost {
   stopped: StopReason | null = null;
   /** Its portal takes no commands any more: it is being released. */
   closing = false;
+  /** Its members are read behind its back: that is no read of its own. */
+  compared = false;
   #gone = false;
 
   constructor(options: TargetOptions, dependencies: TargetDependencies) {
@@ -210,7 +212,7 @@ export class TargetHost {
       holdSession: () => remote.holdSession(),
       dropSession: () => remote.dropSession(),
       submit: (op, range, payload, sink, tag) => {
-        if (op === Op.read && !rebuilding) {
+        if (op === Op.read && !rebuilding && !this.compared) {
           tell({ kind: 'memberRead', target: this, member: remote.id });
         }
         remote.submit(op, range, payload, sink, tag);
