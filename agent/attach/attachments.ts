@@ -1,6 +1,7 @@
 import {
   type AgentAttach,
   type AgentAttachAnswer,
+  ApiError,
   apiError,
   type ShutdownAnswer,
 } from '../../core/api/index.ts';
@@ -41,6 +42,8 @@ export class Attachments {
   readonly #turns = new Turns();
   /** By volume id: what is wrong with an attachment. */
   readonly #problems = new Map<string, string>();
+  /** By volume id: who still has a mount that is on its way out. */
+  readonly #holders = new Map<string, readonly string[]>();
   #isClosing = false;
 
   constructor(dependencies: AttachmentsDependencies) {
@@ -117,6 +120,19 @@ export class Attachments {
     }
   }
 
+  /**
+   * Before a deletion: what was busy when its last consumer left may be free by now.
+   * @throws ApiError inUse
+   */
+  async finishDetach(reference: string): Promise<void> {
+    const volumeId = this.#hereAs(reference);
+    if (volumeId === null) return;
+    await this.#turns.take(volumeId, async () => {
+      const present = this.#dependencies.store.get(volumeId);
+      if (present?.phase === 'detaching') await this.#leave(present, PATIENCE_MS);
+    });
+  }
+
   /** Looks whether what is attached still is, for the messages about volumes. */
   async inspect(): Promise<void> {
     for (const attachment of this.#dependencies.store.values()) {
@@ -137,10 +153,11 @@ export class Attachments {
 
   local(volumeId: string): { mountpoint: string; consumers: string[]; message: string } {
     const attachment = this.#dependencies.store.get(volumeId);
-    const isThere = attachment?.phase === 'attached';
+    const consumers = attachment === null ? [] : this.#users(attachment);
+    const isThere = attachment?.phase === 'attached' || consumers.length > 0;
     return {
-      mountpoint: isThere ? (attachment.mountpoint ?? '') : '',
-      consumers: isThere ? namesOf(attachment.consumers) : [],
+      mountpoint: isThere ? (attachment?.mountpoint ?? '') : '',
+      consumers,
       message: this.#problems.get(volumeId) ?? '',
     };
   }
@@ -148,8 +165,14 @@ export class Attachments {
   consumers(): { volumeId: string; ids: string[] }[] {
     return this.#dependencies.store
       .values()
-      .filter(({ phase }) => phase === 'attached')
-      .map(({ volumeId, consumers }) => ({ volumeId, ids: namesOf(consumers) }));
+      .map((attachment) => ({ volumeId: attachment.volumeId, ids: this.#users(attachment) }))
+      .filter(({ ids }) => ids.length > 0);
+  }
+
+  /** The consumers; of what is on its way out, those who keep it from going. */
+  #users({ volumeId, phase, consumers }: Attachment): string[] {
+    if (phase === 'attached') return namesOf(consumers);
+    return [...(this.#holders.get(volumeId) ?? [])];
   }
 
   problems(): readonly string[] {
@@ -160,21 +183,22 @@ export class Attachments {
 
   /** What is in use now, with the names of those who use it. Mounted volumes are synced. */
   async inUse(): Promise<ShutdownAnswer['inUse']> {
-    const { store, steps } = this.#dependencies;
-    const attached = store.values().filter(({ phase }) => phase === 'attached');
-    return Promise.all(
-      attached.map(async (attachment) => {
-        await this.#sync(attachment);
-        const isMounted = attachment.kind === 'mount';
-        const holders = isMounted ? await steps.holders(attachment, 'all') : [];
-        return {
-          volume: attachment.volumeName,
-          mountpoint: attachment.mountpoint ?? attachment.device ?? attachment.portal ?? '',
-          consumers: namesOf(attachment.consumers),
-          holders: holders.map(({ name }) => name),
-        };
-      }),
-    );
+    const uses = this.#dependencies.store.values().map(async (attachment) => {
+      const holders = await this.#holdersOf(attachment);
+      // On its way out: in use only as long as somebody keeps it from going.
+      if (attachment.phase !== 'attached' && holders.length === 0) return [];
+      await this.#sync(attachment);
+      const mountpoint = attachment.mountpoint ?? attachment.device ?? attachment.portal ?? '';
+      const consumers = namesOf(attachment.consumers);
+      return [{ volume: attachment.volumeName, mountpoint, consumers, holders }];
+    });
+    return (await Promise.all(uses)).flat();
+  }
+
+  async #holdersOf(attachment: Attachment): Promise<string[]> {
+    if (attachment.kind !== 'mount') return [];
+    const holders = await this.#dependencies.steps.holders(attachment, 'all');
+    return holders.map(({ name }) => name);
   }
 
   /** For a shutdown: everything is detached; by force also what is in use. */
@@ -236,6 +260,8 @@ export class Attachments {
       await this.#dependencies.steps.takeDown(leaving, patienceMs);
     } catch (error) {
       this.#problems.set(leaving.volumeId, `not detached yet: ${messageOf(error)}`);
+      const isInUse = error instanceof ApiError && error.code === 'inUse';
+      this.#holders.set(leaving.volumeId, isInUse ? await this.#holdersOf(leaving) : []);
       throw error;
     }
     await this.#finish(leaving);
@@ -247,6 +273,7 @@ export class Attachments {
     const gone = { ...attachment, phase: 'detaching', device: null, mountpoint: null } as const;
     await store.put(attachment.volumeId, { ...gone, processes: [], consumers: [] });
     this.#problems.delete(attachment.volumeId);
+    this.#holders.delete(attachment.volumeId);
     await steps.letGo(gone);
     log.info('volume detached', { volume: attachment.volumeName });
   }
@@ -259,6 +286,7 @@ export class Attachments {
     const next: Attachment = { ...present, phase: 'attached', consumers };
     await store.put(present.volumeId, next);
     this.#problems.delete(present.volumeId);
+    this.#holders.delete(present.volumeId);
     if (wasReadOnly && !consumer.readOnly && present.mountpoint !== null) {
       await fileSystems.remountWritable(present.mountpoint);
     }
@@ -284,11 +312,14 @@ export class Attachments {
 
   /** Without the apiserver, and of a volume that is gone: what is attached here is known here. */
   async #volumeIdOf(reference: string): Promise<string> {
-    const { store, resolve } = this.#dependencies;
-    const here = store
+    return this.#hereAs(reference) ?? (await this.#dependencies.resolve(reference)).id;
+  }
+
+  #hereAs(reference: string): string | null {
+    const here = this.#dependencies.store
       .values()
       .find(({ volumeId, volumeName }) => volumeId === reference || volumeName === reference);
-    return here?.volumeId ?? (await resolve(reference)).id;
+    return here?.volumeId ?? null;
   }
 
   #draft(volume: KnownVolume, kind: Attachment['kind'], initiatorNames: string[]): Attachment {

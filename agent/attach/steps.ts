@@ -43,6 +43,11 @@ export interface StepsDependencies {
 /** A booting cluster's target waits up to 60 s for replicas (R10), and 4.4 s for a lease (R11). */
 const SERVING_TIMEOUT_MS = 75_000;
 const BUSY_POLL_INTERVAL_MS = 100;
+/**
+ * A container that ends takes its mounts with it before anybody hears of its end. One that has them
+ * for longer goes on: dockerd unmounts after each `docker cp`, also while the container runs.
+ */
+const OWN_MOUNT_PATIENCE_MS = 500;
 const FORCED_SYNC_TIMEOUT_MS = 10_000;
 
 export class AttachSteps {
@@ -234,10 +239,11 @@ export class AttachSteps {
 
   async #unmount(attachment: Attachment, mountpoint: string, patienceMs: number): Promise<void> {
     const { fileSystems, clock } = this.#dependencies;
+    const runningAtMs = clock.nowMs() + OWN_MOUNT_PATIENCE_MS;
     const isGone = await until(
       async () => {
         const withOwnMount = await this.holders(attachment, 'mounts');
-        if (withOwnMount.length > 0) return null;
+        if (withOwnMount.length > 0) return clock.nowMs() >= runningAtMs ? false : null;
         return (await fileSystems.unmount(mountpoint)) ? true : null;
       },
       { clock, timeoutMs: patienceMs, intervalMs: BUSY_POLL_INTERVAL_MS },

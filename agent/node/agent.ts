@@ -152,7 +152,10 @@ class Agent {
       createVolume: (body) => volumes.create(body),
       listVolumes: () => volumes.list(),
       getVolume: (reference) => volumes.get(reference),
-      deleteVolume: (reference) => volumes.remove(reference),
+      deleteVolume: async (reference) => {
+        await attachments.finishDetach(reference);
+        await volumes.remove(reference);
+      },
       attach: (reference, body) => attachments.attach(reference, body),
       detach: (reference, body) => attachments.detach(reference, body),
       shutdown: (body) =>

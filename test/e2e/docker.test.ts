@@ -41,6 +41,11 @@ real.test(
       await dockerd.docker('cp', local, 'first:/data/copied');
       expect(await docker('exec second cat /data/copied')).toBe('from outside');
       expect(await docker('cp second:/data/file -')).toContain('hello');
+      // dockerd mounts and unmounts for a copy under the ID of the container that runs: both have
+      // let go by now, and are known to use the volume all the same.
+      const inspect = ['volume', 'inspect', '-f', '{{json .Status.consumers}}', 'data'];
+      const users = await dockerd.docker(...inspect);
+      expect(users.match(/container [0-9a-f]{12}/g)).toHaveLength(2);
 
       expect((await dockerd.tryDocker('volume', 'rm', 'data')).stderr).toContain('in use');
       await docker('rm -f first');

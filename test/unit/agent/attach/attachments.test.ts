@@ -112,7 +112,7 @@ test('a volume in use on another node is told so, and theirs is not touched', as
 
 test('a mount that is busy names who uses it and goes as soon as they stop', async () => {
   const node = new FakeNode();
-  const { attachments } = await node.agent();
+  const { attachments, store } = await node.agent();
   await attachments.attach('data', mount('a'));
   node.machine.busy.add(node.mountpoint);
   node.machine.links.set('/proc/self/ns/mnt', 'mnt:[1]');
@@ -123,12 +123,40 @@ test('a mount that is busy names who uses it and goes as soon as they stop', asy
     code: 'inUse',
     message: 'volume data is in use by pid 77 (bash): stop that first',
   });
-  expect(attachments.consumers()).toEqual([]);
+  // Nobody counts any more; those who keep it from going are told instead, also to a Ctrl-C.
+  const { volumeId } = node.cluster;
+  expect(store.get(volumeId)?.consumers).toEqual([]);
+  expect(attachments.consumers()).toEqual([{ volumeId, ids: ['pid 77 (bash)'] }]);
+  expect(attachments.local(volumeId)).toMatchObject({
+    mountpoint: node.mountpoint,
+    consumers: ['pid 77 (bash)'],
+  });
+  expect(await attachments.inUse()).toEqual([
+    { volume: 'data', mountpoint: node.mountpoint, consumers: [], holders: ['pid 77 (bash)'] },
+  ]);
   await attachments.retryPending();
   expect(node.machine.mounts.length).toBe(1);
   expect(attachments.local(node.cluster.volumeId).message).toMatch(/not detached yet.*bash/);
   node.machine.busy.clear();
+  node.machine.links.delete('/proc/77/cwd');
+  expect(await attachments.inUse()).toEqual([]);
   await attachments.retryPending();
+  expect(node.leftovers()).toEqual([]);
+  expect(attachments.consumers()).toEqual([]);
+});
+
+test('a deletion finishes a detach that was busy, or says who uses the volume', async () => {
+  const node = new FakeNode();
+  const { attachments } = await node.agent();
+  await attachments.finishDetach('data');
+  await attachments.attach('data', mount('a'));
+  await attachments.finishDetach('data');
+  expect(node.machine.mounts.length).toBe(1);
+  node.machine.busy.add(node.mountpoint);
+  await expect(attachments.detach('data', { consumer: 'a' })).rejects.toThrow(/in use/);
+  await expect(attachments.finishDetach('data')).rejects.toMatchObject({ code: 'inUse' });
+  node.machine.busy.clear();
+  await attachments.finishDetach('data');
   expect(node.leftovers()).toEqual([]);
 });
 
@@ -159,6 +187,10 @@ test('a container with a mount of its own is in use, although an unmount would s
     /in use by container abababababab/,
   );
   expect(node.machine.mounts.length).toBe(1);
+  // docker cp unmounts while its container runs: nobody waits long for that.
+  const before = node.clock.nowMs();
+  await expect(attachments.detach('data', {})).rejects.toThrow(/in use by container/);
+  expect(node.clock.nowMs() - before).toBeLessThan(1_000);
 });
 
 test('mounted, as a device and open to initiators exclude each other', async () => {

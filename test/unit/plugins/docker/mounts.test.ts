@@ -40,6 +40,15 @@ test('an unmount of a volume that is gone is done', async () => {
   expect(await engine.call('VolumeDriver.Unmount', { Name: 'data', ID: 'a' })).toEqual(done);
 });
 
+test('an unmount is done although somebody else keeps the volume mounted', async () => {
+  await using engine = await engineWithPlugin();
+  engine.agent.addVolume('data');
+  engine.agent.before = ({ path }) => {
+    if (path.endsWith('/detach')) throw apiError('inUse', 'volume "data" is in use by container a');
+  };
+  expect(await engine.call('VolumeDriver.Unmount', { Name: 'data', ID: 'a' })).toEqual(done);
+});
+
 test('an id that no agent would take is refused', async () => {
   await using engine = await engineWithPlugin();
   engine.agent.addVolume('data');
