@@ -130,6 +130,12 @@ export class Replicas {
     );
   }
 
+  /** The shutdown is called off. */
+  async resume(): Promise<void> {
+    this.#isClosing = false;
+    await this.recover();
+  }
+
   /** The agent ends, the replicas run on. */
   async abandon(): Promise<void> {
     this.#isClosing = true;

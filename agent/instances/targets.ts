@@ -153,6 +153,12 @@ export class Targets {
     );
   }
 
+  /** The shutdown is called off. */
+  async resume(bootId: string): Promise<void> {
+    this.#isClosing = false;
+    await this.recover(bootId);
+  }
+
   /** The agent ends, the targets run on. */
   async abandon(): Promise<void> {
     this.#isClosing = true;

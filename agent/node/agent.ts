@@ -163,6 +163,7 @@ class Agent {
           attachments,
           targets,
           replicas,
+          bootId: this.#dependencies.platform.host.bootId(),
           exit: () => this.#exit.resolve(),
         }),
     };

@@ -10,6 +10,7 @@ export interface ShutdownDependencies {
   readonly attachments: Attachments;
   readonly targets: Targets;
   readonly replicas: Replicas;
+  readonly bootId: string;
   /** Ends the agent after the answer; what still runs is taken over by the next one. */
   readonly exit: () => void;
 }
@@ -19,6 +20,7 @@ export interface ShutdownDependencies {
  *     attachments   unmount, detach, release the targets: of all nodes before any replica stops
  *     instances     the replicas
  *     exit          the agent
+ *     resume        instead of the next stage: the node goes on as before
  *
  * In use and not forced: nothing happens, and the answer names the users. @throws ApiError
  */
@@ -26,7 +28,7 @@ export async function shutdown(
   { stage, force = false }: ShutdownRequest,
   dependencies: ShutdownDependencies,
 ): Promise<ShutdownAnswer> {
-  const { attachments, targets, replicas, exit } = dependencies;
+  const { attachments, targets, replicas, bootId, exit } = dependencies;
   switch (stage) {
     case 'check':
       return { inUse: await attachments.inUse() };
@@ -49,6 +51,11 @@ export async function shutdown(
       return { inUse: [] };
     case 'exit':
       exit();
+      return { inUse: [] };
+    case 'resume':
+      await replicas.resume();
+      await targets.resume(bootId);
+      attachments.reopen();
       return { inUse: [] };
   }
 }

@@ -40,7 +40,7 @@ const REACH_TIMEOUT_MS = 15_000;
 const EXIT_TIMEOUT_MS = 20_000;
 const ASK_TIMEOUT_MS = 2_000;
 
-type Stage = 'check' | 'attachments' | 'instances' | 'exit';
+type Stage = 'check' | 'attachments' | 'instances' | 'exit' | 'resume';
 
 type Node = {
   readonly place: NodePlace;
@@ -93,9 +93,11 @@ export class LocalCluster {
     for (const stage of ['check', 'attachments', 'instances', 'exit'] as const) {
       if (stage === 'exit') for (const { service } of this.#nodes) service.expectEnd();
       const { uses, problems } = await this.#shutdown(stage, force, signal);
-      if (uses.length > 0 && !force) return { kind: 'inUse', uses };
       // Forced, an agent that does not answer is no reason to keep the others.
-      if (problems.length > 0 && !force) return { kind: 'failed', problems };
+      if ((uses.length > 0 || problems.length > 0) && !force) {
+        if (stage !== 'check') await this.#shutdown('resume', false, signal);
+        return uses.length > 0 ? { kind: 'inUse', uses } : { kind: 'failed', problems };
+      }
       for (const problem of problems) this.#dependencies.say(problem);
     }
     await Promise.all(this.#nodes.map(({ service }) => endOrStop(service)));

@@ -115,8 +115,11 @@ export const agentInfoSchema = z.object({
  */
 export const shutdownSchema = z.strictObject({
   force: z.boolean().optional(),
-  /** Which part: targets of all nodes must be released before any replica stops. */
-  stage: z.enum(['check', 'attachments', 'instances', 'exit']),
+  /**
+   * Which part: targets of all nodes must be released before any replica stops. `resume` takes all
+   * of them back: another node could not go on.
+   */
+  stage: z.enum(['check', 'attachments', 'instances', 'exit', 'resume']),
 });
 export const shutdownAnswerSchema = z.object({
   inUse: z.array(

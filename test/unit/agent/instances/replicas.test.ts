@@ -6,7 +6,7 @@ import { JsonFolder } from '../../../../agent/state/json-folder.ts';
 import { replicaSpecSchema } from '../../../../agent/state/schemas.ts';
 import { GiB, MiB } from '../../../../core/units.ts';
 import { failed, ok } from '../../../fixtures/agent/fake-machine.ts';
-import { instanceRig } from '../../../fixtures/agent/instance-rig.ts';
+import { eventually, instanceRig } from '../../../fixtures/agent/instance-rig.ts';
 
 const REPLICA = '00000000-0000-4000-8000-00000000000a';
 const VOLUME = '00000000-0000-4000-8000-000000000001';
@@ -221,6 +221,20 @@ test('a restarted agent takes running replicas over and starts the others', asyn
   await third.replicas.put(REPLICA, order);
   expect(processes.living.length).toBe(1);
   expect(processes.all.length).toBe(2);
+});
+
+test('a shutdown that is called off starts the replicas again', async () => {
+  const { open, order, processes } = await rig();
+  const { replicas } = await open();
+  await replicas.put(REPLICA, order);
+  await replicas.stopAll();
+  expect(processes.living).toEqual([]);
+  await expect(replicas.put(REPLICA, order)).rejects.toThrow(/shutting down/);
+  await replicas.resume();
+  await eventually(() => processes.living.length === 1);
+  await replicas.put(REPLICA, order);
+  expect(processes.all.length).toBe(2);
+  await replicas.stopAll();
 });
 
 test('what a replica takes of the disk is told, and why it is of no use', async () => {

@@ -198,6 +198,21 @@ test('an attach does not wait for a target that fails again and again', async ()
   await targets.remove(VOLUME);
 });
 
+test('a shutdown that is called off starts the targets again', async () => {
+  const { open, processes } = rig();
+  const { targets } = await open();
+  await targets.put(VOLUME, ORDER);
+  await only(processes);
+  await targets.stopAll();
+  expect(processes.living).toEqual([]);
+  await expect(targets.put(VOLUME, ORDER)).rejects.toThrow(/shutting down/);
+  await targets.resume('boot-1');
+  await eventually(() => processes.living.length === 1);
+  await targets.put(VOLUME, ORDER);
+  expect(processes.all.length).toBe(2);
+  await targets.stopAll();
+});
+
 test('a target that waits is told with what for', async () => {
   const { open, status } = rig();
   const { targets } = await open();

@@ -66,7 +66,7 @@ test('an agent answers on its socket, is heard by the apiserver, and ends when a
     attachMethodReason: 'attaching and mounting need root',
     warnings: [],
   });
-  for (const stage of ['check', 'attachments', 'instances', 'exit'] as const) {
+  for (const stage of ['check', 'attachments', 'instances', 'resume', 'exit'] as const) {
     expect(await agent.client.shutdown({ stage })).toEqual({ inUse: [] });
   }
   await agent.exitAsked;

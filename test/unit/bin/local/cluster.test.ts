@@ -203,6 +203,8 @@ test('a volume taken into use during the stop ends the stop before any replica',
   };
   expect((await stopping).kind).toBe('inUse');
   expect(stage.stages).not.toContain('node-1 instances');
+  // A node that had nothing in use has let go of its volumes: it must not stay closed.
+  expect(stage.stages.slice(-2)).toEqual(['node-1 resume', 'node-2 resume']);
 });
 
 test('by force the stages are the same; an agent that does not answer is passed over', async () => {
