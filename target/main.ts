@@ -1,6 +1,6 @@
 /** `maya target --config FILE`: serves one volume until it is released or superseded. */
 import { readFileSync, statSync } from 'node:fs';
-import { messageOf } from '../core/errors.ts';
+import { codeOf, messageOf } from '../core/errors.ts';
 import { NodeHttpTransport, nodePlatform } from '../core/platform/node/index.ts';
 import { parseTargetConfig, type TargetConfig, TargetConfigError } from './config.ts';
 import type { StopReason } from './replication/state.ts';
@@ -11,10 +11,18 @@ const EXIT_USAGE = 2;
 /** Not to be started again for this attachment until somebody says so. */
 const EXIT_HELD = 3;
 
+const USAGE =
+  'Usage: maya target --config FILE\n\n' +
+  'FILE is JSON, readable by its owner only (mode 0600).\n';
+
 export async function main(argv: readonly string[]): Promise<number> {
   const [option, path] = argv;
+  if (option === '--help' || option === '-h') {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   if (option !== '--config' || path === undefined || argv.length !== 2) {
-    process.stderr.write('Usage: maya target --config FILE\n');
+    process.stderr.write(USAGE);
     return EXIT_USAGE;
   }
   process.umask(0o177);
@@ -33,7 +41,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     const why = await serve(config, { platform, transport, log, pid: process.pid }, release.signal);
     return exitOf(why, log);
   } catch (error) {
-    const detail = `volume ${config.volumeName}: ${messageOf(error)}`;
+    const detail = `volume ${config.volumeName}: ${sentenceOf(error, config)}`;
     log('fatal', { detail });
     return EXIT_FAILURE;
   } finally {
@@ -52,6 +60,13 @@ function readConfig(path: string): TargetConfig | null {
     process.stderr.write(`maya target: ${messageOf(error)}\n`);
     return null;
   }
+}
+
+function sentenceOf(error: unknown, { portal }: TargetConfig): string {
+  // Of all that a target listens on only its portal has a port. That one is the volume's for life.
+  const isPortTaken = codeOf(error) === 'EADDRINUSE' && error instanceof Error && 'port' in error;
+  if (!isPortTaken) return messageOf(error);
+  return `another program listens on ${portal}, the volume's own port: stop that one (ss -ltnp)`;
 }
 
 type Log = (event: string, fields: Readonly<Record<string, unknown>>) => void;

@@ -63,7 +63,7 @@ export class Attachments {
     const initiatorNames = this.#initiatorNames(request);
     const volume = await this.#dependencies.resolve(reference);
     return this.#turns.take(volume.id, async () => {
-      if (this.#isClosing) throw apiError('unavailable', 'this agent is shutting down');
+      if (this.#isClosing) throw closing(volume);
       this.#requireReadable(volume);
       const consumer = { id: request.consumer ?? null, readOnly: request.readOnly ?? false };
       const present = this.#dependencies.store.get(volume.id);
@@ -177,7 +177,7 @@ export class Attachments {
 
   problems(): readonly string[] {
     const { known, store } = this.#dependencies;
-    const named = [...this.#problems].map(([id, text]) => `volume ${known.nameOf(id)}: ${text}`);
+    const named = [...this.#problems].map(([id, text]) => `volume "${known.nameOf(id)}": ${text}`);
     return [...named, ...store.damages()];
   }
 
@@ -360,6 +360,11 @@ export class Attachments {
   }
 }
 
+function closing({ name }: KnownVolume): ApiError {
+  const detail = `volume "${name}" cannot be attached: the agent of this node is shutting down`;
+  return apiError('unavailable', `${detail}; try again when it is back`, { volume: name });
+}
+
 /** Attached, or on its way out and still as it was. */
 function isUp({ phase, kind, device }: Attachment): boolean {
   return phase === 'attached' || (phase === 'detaching' && kind !== 'portal' && device !== null);
@@ -398,7 +403,7 @@ function requireSameUse(
   const use = { mount: 'mounted', device: 'attached as a device', portal: 'open to initiators' };
   throw apiError(
     'inUse',
-    `volume ${present.volumeName} is ${use[present.kind]} on this node for ${holders}: ` +
+    `volume "${present.volumeName}" is ${use[present.kind]} on this node for ${holders}: ` +
       'detach it there first',
     { volume: present.volumeName, holder: holders },
   );

@@ -214,7 +214,7 @@ export class AttachSteps {
       return await this.#requireAttacher().attach(request);
     } catch (cause) {
       if (cause instanceof ApiError) throw cause;
-      const detail = `volume ${volume.name} cannot be attached: ${messageOf(cause)}`;
+      const detail = `volume "${volume.name}" cannot be attached: ${messageOf(cause)}`;
       throw apiError('internal', detail, { volume: volume.name, cause });
     }
   }
@@ -267,7 +267,7 @@ function busy(attachment: Attachment, holders: readonly Holder[]) {
   const names = holders.map(({ name }) => name).join(', ');
   return apiError(
     'inUse',
-    `volume ${attachment.volumeName} is in use by ${names || 'somebody who cannot be named'}: ` +
+    `volume "${attachment.volumeName}" is in use by ${names || 'somebody who cannot be named'}: ` +
       'stop that first',
     { volume: attachment.volumeName, holder: names },
   );
@@ -276,7 +276,7 @@ function busy(attachment: Attachment, holders: readonly Holder[]) {
 function noFileSystem({ name }: KnownVolume) {
   return apiError(
     'badRequest',
-    `volume ${name} has no file system (fs=none): attach it as a device`,
+    `volume "${name}" has no file system (fs=none): attach it as a device`,
     { volume: name },
   );
 }

@@ -87,7 +87,7 @@ export class FileSystems {
     if (decision.kind === 'format') {
       throw apiError(
         'unavailable',
-        `volume ${volumeName} has no file system yet, and making one needs the apiserver`,
+        `volume "${volumeName}" has no file system yet, and making one needs the apiserver`,
         { volume: volumeName },
       );
     }
@@ -106,7 +106,7 @@ export class FileSystems {
       if (!readOnly) await this.#grow(request);
     } catch (cause) {
       await this.#undoMount(mountpoint);
-      const detail = `volume ${volumeName} cannot be mounted: ${messageOf(cause)}`;
+      const detail = `volume "${volumeName}" cannot be mounted: ${messageOf(cause)}`;
       throw apiError('internal', detail, { volume: volumeName, cause });
     }
   }
@@ -161,13 +161,13 @@ export class FileSystems {
     try {
       await runOk(this.#dependencies.commands, line, { timeoutMs: MKFS_TIMEOUT_MS });
     } catch (cause) {
-      const detail = `volume ${volumeName} cannot be formatted: ${messageOf(cause)}`;
+      const detail = `volume "${volumeName}" cannot be formatted: ${messageOf(cause)}`;
       throw apiError('internal', detail, { volume: volumeName, cause });
     }
     const formatted = { ...formatting, state: 'formatted' } as const;
     const decision = decide(formatted, await probe(device, this.#dependencies));
     if (decision.kind !== 'mount') {
-      throw apiError('internal', `volume ${volumeName} does not show its new file system`);
+      throw apiError('internal', `volume "${volumeName}" does not show its new file system`);
     }
     await record.change(formatting, formatted);
     return formatted;
@@ -233,7 +233,7 @@ function mkfsLine(kind: FileSystemKind, uuid: string, rest: readonly string[]): 
 function noFileSystem(volumeName: string) {
   return apiError(
     'badRequest',
-    `volume ${volumeName} has no file system (fs=none): attach it as a device`,
+    `volume "${volumeName}" has no file system (fs=none): attach it as a device`,
     { volume: volumeName },
   );
 }
@@ -241,7 +241,7 @@ function noFileSystem(volumeName: string) {
 function dataLoss(volumeName: string, reason: string) {
   return apiError(
     'dataLoss',
-    `volume ${volumeName} is not mounted: ${reason}. Nothing was changed on it`,
+    `volume "${volumeName}" is not mounted: ${reason}. Nothing was changed on it`,
     { volume: volumeName },
   );
 }

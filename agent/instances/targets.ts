@@ -90,7 +90,7 @@ export class Targets {
       if (isUsedHere(volumeId, spec.attachmentToken)) {
         throw apiError(
           'inUse',
-          `volume ${spec.volumeName} is still attached on node ${this.#dependencies.node}: ` +
+          `volume "${spec.volumeName}" is still attached on node ${this.#dependencies.node}: ` +
             'detach it there first',
           { volume: spec.volumeName, holder: this.#dependencies.node },
         );
@@ -133,7 +133,7 @@ export class Targets {
       await delay(clock, SERVING_POLL_INTERVAL_MS);
     }
     const name = specs.get(volumeId)?.volumeName ?? volumeId;
-    const detail = `the target of volume ${name} does not serve on this node: ${reason}`;
+    const detail = `the target of volume "${name}" does not serve on this node: ${reason}`;
     const isLate = clock.nowMs() >= deadlineMs;
     throw apiError(isLate ? 'timeout' : 'unavailable', detail, { volume: name });
   }
@@ -242,7 +242,7 @@ function equalSpecs(spec: TargetSpec, body: PutTarget): boolean {
 
 function held(spec: TargetSpec): string {
   return (
-    `the target of volume ${spec.volumeName} is not started again for this attachment: ` +
+    `the target of volume "${spec.volumeName}" is not started again for this attachment: ` +
     `${spec.heldFor ?? ''}`
   );
 }

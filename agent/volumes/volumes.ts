@@ -139,7 +139,7 @@ function isAway(error: unknown): boolean {
 function contradiction(volume: string) {
   return apiError(
     'badRequest',
-    `volume ${volume}: fileSystem none and fileSystemOptions contradict each other`,
+    `volume "${volume}": fileSystem none and fileSystemOptions contradict each other`,
     { volume },
   );
 }

@@ -121,7 +121,7 @@ test('a mount that is busy names who uses it and goes as soon as they stop', asy
   node.machine.links.set('/proc/77/cwd', node.mountpoint);
   await expect(attachments.detach('data', { consumer: 'a' })).rejects.toMatchObject({
     code: 'inUse',
-    message: 'volume data is in use by pid 77 (bash): stop that first',
+    message: 'volume "data" is in use by pid 77 (bash): stop that first',
   });
   // Nobody counts any more; those who keep it from going are told instead, also to a Ctrl-C.
   const { volumeId } = node.cluster;
@@ -202,7 +202,7 @@ test('mounted, as a device and open to initiators exclude each other', async () 
   for (const other of [device, portal]) {
     await expect(attachments.attach('data', other)).rejects.toMatchObject({
       code: 'inUse',
-      message: 'volume data is mounted on this node for a: detach it there first',
+      message: 'volume "data" is mounted on this node for a: detach it there first',
     });
   }
   await attachments.detach('data', { all: true });
@@ -218,7 +218,7 @@ test('a raw volume is attached as a device, and a mount of it is refused', async
   const { attachments } = await node.agent();
   await expect(attachments.attach('data', mount('a'))).rejects.toMatchObject({
     code: 'badRequest',
-    message: 'volume data has no file system (fs=none): attach it as a device',
+    message: 'volume "data" has no file system (fs=none): attach it as a device',
   });
   expect(node.leftovers()).toEqual([]);
   const answer = await attachments.attach('data', { as: 'device', consumer: 'a' });
@@ -265,7 +265,7 @@ test('a device that has died is renewed by the next attach, when nobody uses it'
   node.attacher.damages.set(node.cluster.volumeId, 'qemu-storage-daemon has died');
   await attachments.inspect();
   expect(attachments.problems()).toEqual([
-    'volume data: qemu-storage-daemon has died: stop what uses it, it is attached anew then',
+    'volume "data": qemu-storage-daemon has died: stop what uses it, it is attached anew then',
   ]);
   node.machine.busy.add(node.mountpoint);
   await expect(attachments.attach('data', mount('b'))).rejects.toThrow(/in use/);

@@ -83,7 +83,7 @@ test.each([
   await expect(fileSystems.prepare(request)).rejects.toMatchObject({
     code: 'dataLoss',
     message:
-      'volume data is not mounted: it should be blank and holds data without a known ' +
+      'volume "data" is not mounted: it should be blank and holds data without a known ' +
       'signature. Nothing was changed on it',
   });
   expect(machine.programs()).not.toContain('mkfs.ext4');

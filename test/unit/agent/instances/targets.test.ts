@@ -221,7 +221,7 @@ test('a target that waits is told with what for', async () => {
   await targets.put(VOLUME, ORDER);
   await expect(targets.waitServing(VOLUME, 'token-1', 5_000)).rejects.toMatchObject({
     code: 'timeout',
-    message: 'the target of volume data does not serve on this node: 1 of 3 replicas answers',
+    message: 'the target of volume "data" does not serve on this node: 1 of 3 replicas answers',
   });
   await targets.stopAll();
 });
