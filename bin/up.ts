@@ -19,6 +19,7 @@ import {
 } from './local/options.ts';
 import { NodeLocalProcesses } from './local/processes.ts';
 import { RunRecordFolder } from './local/run-record.ts';
+import { isServed } from './local/served-socket.ts';
 import { readyText, stopText, tailOf } from './local/words.ts';
 
 const EXIT_FAILURE = 1;
@@ -57,13 +58,15 @@ async function up(options: UpOptions): Promise<number> {
     record: new RunRecordFolder(layout.run),
     say,
     transport: (address) => new NodeHttpTransport({ address }),
+    isServed,
   });
   const signals = new Signals();
   // The terminal may be gone before the cluster is stopped: then nobody reads.
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
   const mayactl = mayactlFor(layout);
-  say(`starting ${layout.nodes.length} nodes in ${layout.state}`);
+  const { length: nodeCount } = layout.nodes;
+  say(`starting ${nodeCount === 1 ? '1 node' : `${nodeCount} nodes`} in ${layout.state}`);
   const startedMs = clock.nowMs();
   try {
     await cluster.start(signals.first);
@@ -79,7 +82,7 @@ async function up(options: UpOptions): Promise<number> {
 async function giveUp(cluster: LocalCluster, error: unknown): Promise<number> {
   if (!(error instanceof ClusterStartError)) throw error;
   say(error.message);
-  if (error.data.code === 'stray') return EXIT_FAILURE;
+  if (error.data.code === 'stray' || error.data.code === 'served') return EXIT_FAILURE;
   process.stderr.write(`${tailOf(error.data.logPath)}\n`);
   await cluster.leaveVolumes();
   return EXIT_FAILURE;

@@ -19,7 +19,7 @@ export type StopOutcome =
   | { readonly kind: 'failed'; readonly problems: readonly string[] };
 
 export class ClusterStartError extends CodedError<{
-  readonly code: 'ended' | 'late' | 'stray';
+  readonly code: 'ended' | 'late' | 'stray' | 'served';
   /** Whose log tells why. */
   readonly service: string;
   readonly logPath: string;
@@ -29,6 +29,8 @@ export class ClusterStartError extends CodedError<{
 
 export interface ClusterDependencies extends ServiceDependencies {
   transport(address: string): HttpTransport;
+  /** Whether some process listens on this unix socket. */
+  isServed(path: string): Promise<boolean>;
 }
 
 const POLL_INTERVAL_MS = 50;
@@ -72,6 +74,7 @@ export class LocalCluster {
    */
   async start(signal: AbortSignal): Promise<void> {
     this.#refuseStrays();
+    await this.#refuseServedSockets();
     await Promise.all(this.#services().map((service) => service.start()));
     const deadlineMs = this.#nowMs() + ONLINE_TIMEOUT_MS;
     for (;;) {
@@ -123,6 +126,22 @@ export class LocalCluster {
         { code: 'stray', service: name, logPath: '' },
         `${name} still runs from an earlier maya up with more nodes (pid ${pid}): ` +
           'start with as many nodes as then, or stop it first',
+      );
+    }
+  }
+
+  /** dockerd has one plugin of a name: its socket may be another cluster's. */
+  async #refuseServedSockets(): Promise<void> {
+    const { record, processes, isServed } = this.#dependencies;
+    for (const { place } of this.#nodes) {
+      const found = record.read(place.name);
+      const isOurs = found !== null && processes.adopt(found.identity) !== null;
+      const socket = place.dockerSocket;
+      if (isOurs || socket === null || !(await isServed(socket))) continue;
+      throw new ClusterStartError(
+        { code: 'served', service: place.name, logPath: '' },
+        `another program, perhaps another maya up, serves ${socket}: stop that one, or start ` +
+          'with --docker-socket PATH or --no-docker',
       );
     }
   }

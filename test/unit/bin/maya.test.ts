@@ -29,6 +29,14 @@ test('maya without a subcommand prints the usage as an error', () => {
   expect(result.stderr).toContain('Usage: maya');
 });
 
+test('every subcommand has a help, as a success on stdout', () => {
+  for (const name of ['up', 'agent', 'apiserver', 'target', 'replica']) {
+    const { status, stdout, stderr } = run(join(bin, 'maya'), [name, '--help']);
+    expect([name, status, stderr]).toEqual([name, 0, '']);
+    expect(stdout).toContain(`Usage: maya ${name} `);
+  }
+});
+
 test('an unknown subcommand is refused with one sentence, also one that objects inherit', () => {
   for (const name of ['tarjet', 'constructor']) {
     const result = run(join(bin, 'maya'), [name]);

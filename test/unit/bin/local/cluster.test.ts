@@ -21,11 +21,14 @@ class Stage {
   readonly stages: string[] = [];
   readonly inUse = new Map<string, InUse>();
   readonly away = new Set<string>();
+  /** Sockets that somebody listens on. */
+  readonly served = new Set<string>();
   readonly never = new AbortController().signal;
   readonly cluster: LocalCluster;
 
-  constructor() {
-    const options = { nodeCount: 2, docker: false, dockerSocket: null, portalPorts: null };
+  constructor(dockerSocket: string | null = null) {
+    const docker = dockerSocket !== null;
+    const options = { nodeCount: 2, docker, dockerSocket, portalPorts: null };
     const layout = layoutOf({ state: '/state', ...options }, ['maya']);
     const { processes, clock, record } = this;
     this.cluster = new LocalCluster(layout, {
@@ -34,6 +37,7 @@ class Stage {
       record,
       say: (line) => void this.said.push(line),
       transport: (address) => this.#transport(address),
+      isServed: async (path) => this.served.has(path),
     });
   }
 
@@ -151,6 +155,25 @@ test('a node that does not come online in a minute ends the start', async () => 
   });
   await stage.clock.passMs(61_000);
   await failed;
+});
+
+test("another cluster's Docker plugin is named before anything is started", async () => {
+  const stage = new Stage('/run/docker/plugins/openebs.sock');
+  stage.served.add('/run/docker/plugins/openebs.sock');
+  await expect(stage.cluster.start(stage.never)).rejects.toMatchObject({
+    data: { code: 'served', service: 'node-1' },
+    message: expect.stringMatching(/serves \/run\/docker\/plugins\/openebs.sock: .*--no-docker/),
+  });
+  expect(stage.processes.all).toEqual([]);
+});
+
+test('the Docker plugin of a node that is taken over is our own', async () => {
+  const stage = new Stage('/run/docker/plugins/openebs.sock');
+  await stage.start();
+  stage.served.add('/run/docker/plugins/openebs.sock');
+  const count = stage.processes.all.length;
+  await stage.cluster.start(stage.never);
+  expect(stage.processes.all.length).toBe(count);
 });
 
 test('a stop goes stage by stage over all nodes, the apiserver last', async () => {
