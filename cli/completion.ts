@@ -6,11 +6,12 @@ export const SHELLS = ['bash', 'zsh', 'fish'];
 /** `mayactl __complete -- WORD...` prints what the last word may become, one a line. */
 export const COMPLETE_COMMAND = '__complete';
 
+/** They ask the very program that is typed: in a checkout it is `bin/mayactl`, and not on PATH. */
 const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `# mayactl completion for bash: source <(mayactl completion bash)
 _mayactl() {
-  local IFS=$'\\n' words
-  words=$(mayactl ${COMPLETE_COMMAND} -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  local IFS=$'\\n' words program=\${COMP_WORDS[0]/#\\~/$HOME}
+  words=$("$program" ${COMPLETE_COMMAND} -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
   COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -F _mayactl mayactl
@@ -18,13 +19,16 @@ complete -F _mayactl mayactl
   zsh: `#compdef mayactl
 # mayactl completion for zsh: source <(mayactl completion zsh)
 _mayactl() {
-  compadd -- \${(f)"$(mayactl ${COMPLETE_COMMAND} -- "\${(@)words[2,CURRENT]}" 2>/dev/null)"}
+  compadd -- \${(f)"$(\${(Q)~words[1]} ${COMPLETE_COMMAND} -- "\${(@)words[2,CURRENT]}" 2>/dev/null)"}
 }
 compdef _mayactl mayactl
 `,
   fish: `# mayactl completion for fish: mayactl completion fish | source
-complete -c mayactl -f -a \\
-  '(mayactl ${COMPLETE_COMMAND} -- (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'
+function __mayactl_complete
+  set -l words (commandline -opc)
+  $words[1] ${COMPLETE_COMMAND} -- $words[2..-1] (commandline -ct) 2>/dev/null
+end
+complete -c mayactl -f -a '(__mayactl_complete)'
 `,
 };
 

@@ -3,6 +3,7 @@ import { agentOf, type CliContext, type GlobalOptions, serverOf } from '../conte
 import { failure, usageError } from '../failure.ts';
 import { note, print } from '../output/print.ts';
 import { withProgress } from '../output/progress.ts';
+import { consumerText } from '../output/volume-text.ts';
 import { fetchVolume } from './volume-read.ts';
 
 /** Under this name mayactl's references count at the agents. */
@@ -59,9 +60,16 @@ export async function detachVolume(
     return (await agent.getVolume(volume.name, { signal: context.interrupted })).consumers;
   });
   const data = { node: node.name, volumeId: volume.id, consumers: left };
-  const stillUsed = `volume "${name}" is still used on ${node.name} by ${left.join(', ')}`;
-  const detached = `volume "${name}" is detached from ${node.name}`;
+  const users = left.map(consumerText).join(', ');
+  const stillUsed = `volume "${name}" is still used on ${node.name} by ${users}`;
+  const detached = isOn(volume, node)
+    ? `volume "${name}" is detached from ${node.name}`
+    : `volume "${name}" is not attached on ${node.name}`;
   print(context, options.output, { data, text: () => (left.length > 0 ? stillUsed : detached) });
+}
+
+function isOn({ attachment, consumers }: VolumeView, { name }: NodeView): boolean {
+  return attachment?.node === name || consumers.some(({ node }) => node === name);
 }
 
 function checkAttachOptions({ mount, device, initiator }: AttachOptions): void {

@@ -22,7 +22,8 @@ export async function createVolume(
 ): Promise<void> {
   const request = requestOf(name, options);
   if (options.size !== undefined && parseByteCount(options.size) !== request.sizeBytes) {
-    note(context, `size ${options.size} is rounded up to ${request.sizeBytes} bytes (4 KiB steps)`);
+    const rounded = `size ${options.size} is rounded up to ${request.sizeBytes} bytes`;
+    note(context, `volume "${name}": ${rounded} (4 KiB steps)`);
   }
   const { client } = serverOf(context, options);
   const volume = await withProgress(context, `creating volume "${name}"`, () =>

@@ -20,7 +20,7 @@ export function volumeTable(volumes: readonly VolumeView[], palette: Palette): s
 
 export function volumeText(volume: VolumeView, palette: Palette): string {
   const { attachment, target } = volume;
-  const consumers = volume.consumers.map(({ node, id }) => `${id} on ${node}`).join(', ');
+  const consumers = volume.consumers.map(({ node, id }) => `${consumerText(id)} on ${node}`);
   const lines: [string, string][] = [
     ['name', volume.name],
     ['id', volume.id],
@@ -30,7 +30,7 @@ export function volumeText(volume: VolumeView, palette: Palette): string {
     ['in sync', inSync(volume)],
     ['attached to', attachment === null ? '-' : attachment.node],
     ['target', target === null ? '-' : `${painted(target.state, palette)} at ${target.portal}`],
-    ['used by', consumers === '' ? '-' : printable(consumers)],
+    ['used by', consumers.length === 0 ? '-' : printable(consumers.join(', '))],
     ['created', volume.createdAt],
   ];
   if (target !== null && target.reason !== '')
@@ -60,6 +60,11 @@ export function memberTable(members: readonly MemberView[], palette: Palette): s
 export function inSync(volume: VolumeView): string {
   const count = volume.members.filter((member) => member.state === 'inSync').length;
   return `${count}/${volume.replicas}`;
+}
+
+/** Docker's ids have 64 digits; the first twelve are what its own commands show. */
+export function consumerText(id: string): string {
+  return id.replace(/^docker:([0-9a-f]{12})[0-9a-f]{52}$/, 'docker:$1');
 }
 
 function stateOf(volume: VolumeView): string {

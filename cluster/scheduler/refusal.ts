@@ -20,10 +20,9 @@ export function unplaceable(
     .filter(({ why }) => why !== '')
     .map(({ node, why }) => `${node.name} ${why}`);
   const because = refusals.length === 0 ? '' : `: ${listed(refusals)}`;
-  return {
-    kind: 'unplaceable',
-    detail: `${needed}, but ${usableCount} of ${nodes.length} ${be(nodes.length)} usable${because}`,
-  };
+  const usable = `${usableCount} of ${nodes.length} ${be(nodes.length)} usable${because}`;
+  const way = usableCount === 0 ? '' : `; ask for ${usableCount} at most, or add nodes`;
+  return { kind: 'unplaceable', detail: `${needed}, but ${usable}${way}` };
 }
 
 export function noSpace(request: PlacementRequest, nodes: readonly SchedulerNode[]): Placement {

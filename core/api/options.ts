@@ -3,7 +3,7 @@
 import { messageOf } from '../errors.ts';
 import { parseVolumeSize } from '../units.ts';
 import { type ApiError, apiError } from './errors.ts';
-import { type CreateVolume, REPLICAS_MAX } from './volumes.ts';
+import { type CreateVolume, REPLICAS_MAX, volumeNameSchema } from './volumes.ts';
 
 const VALID = ['size', 'replicas', 'fs', 'fsOptions', 'pool'] as const;
 
@@ -11,12 +11,14 @@ const VALID = ['size', 'replicas', 'fs', 'fsOptions', 'pool'] as const;
 const LATER = ['iops', 'bandwidth', 'zones', 'nodes', 'from', 'snapshotSchedule', 'encrypted'];
 
 /**
- * @throws ApiError badRequest that names the option, what is wrong and the valid ones.
+ * @throws ApiError badRequest that names the volume and the option, what is wrong and the valid ones.
  */
 export function parseVolumeOptions(
   name: string,
   options: Readonly<Record<string, string>>,
 ): CreateVolume {
+  const label = volumeNameSchema.safeParse(name);
+  if (!label.success) throw wrong(name, label.error.issues[0]?.message ?? 'this is no name');
   const request: CreateVolume = { name };
   for (const [option, value] of Object.entries(options)) {
     switch (option) {

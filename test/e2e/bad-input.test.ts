@@ -28,11 +28,11 @@ const CREATES: readonly [words: string, status: number, named: string][] = [
   ['v --size 1GB', USAGE, '"1GB"'],
   ['v --size 65T', USAGE, 'at most 64T'],
   ['v --size 64T', FAILED, 'cannot be placed'],
-  ['a/b --size 64M', FAILED, 'name'],
-  ['.. --size 64M', FAILED, 'name'],
-  [`${'x'.repeat(300)} --size 64M`, FAILED, 'name'],
-  ['ünï --size 64M', FAILED, 'name'],
-  ['v --size 64M --replicas 4', FAILED, '3 of 3 nodes'],
+  ['a/b --size 64M', USAGE, '"a/b"'],
+  ['.. --size 64M', USAGE, '".."'],
+  [`${'x'.repeat(300)} --size 64M`, USAGE, '"xxx'],
+  ['ünï --size 64M', USAGE, '"ünï"'],
+  ['v --size 64M --replicas 4', FAILED, 'ask for 3 at most'],
   ['v --size 64M --replicas 0', USAGE, '"0"'],
   ['v --size 64M --color red', USAGE, '--color'],
   ['v --size 64M --fs ntfs', USAGE, '"ntfs"'],
@@ -83,7 +83,7 @@ real.test(
         const answer = await cluster.tryMayactl('volume', 'attach', 'v', '--node', 'node-1');
         expect([answer.status, oneSentence(answer.stderr)]).toEqual([
           FAILED,
-          expect.stringContaining(`${port}`),
+          expect.stringContaining(`another program listens on 127.0.0.1:${port}`),
         ]);
       }
       await cluster.mayactl('volume', 'attach', 'v', '--node', 'node-1');

@@ -92,17 +92,25 @@ test.each([
 });
 
 test("detach drops mayactl's use only, and says who is left", async () => {
-  const shell = shellWithVolume({ attachment: { node: 'node-2', initiatorNames: ['*'] } });
+  const docker = `docker:${'0123456789abcdef'.repeat(4)}`;
+  const shell = shellWithVolume({
+    attachment: { node: 'node-2', initiatorNames: ['*'] },
+    consumers: [{ node: 'node-2', id: docker }],
+  });
   const volume = shell.agent.volumes.get('data');
-  volume?.consumers.push('mayactl', 'docker:a');
+  volume?.consumers.push('mayactl', docker);
   expect((await shell.run('volume detach data')).stdout).toBe(
-    'volume "data" is still used on node-2 by docker:a\n',
+    'volume "data" is still used on node-2 by docker:0123456789ab\n',
   );
+  expect((await shell.run('volume show data')).stdout).toMatch(/ docker:0123456789ab on node-2\n/);
   expect(agentAddress(shell)).toBe('unix:/state/node-2/agent.sock');
   expect((await shell.run('volume detach data --all')).stdout).toBe(
     'volume "data" is detached from node-2\n',
   );
   expect(volume?.consumers).toEqual([]);
+  expect((await shell.run('volume detach data --node node-1')).stdout).toBe(
+    'volume "data" is not attached on node-1\n',
+  );
 });
 
 test('detach of what is not attached is done', async () => {

@@ -1,6 +1,10 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { apiError } from '../../../core/api/index.ts';
 import { CodedError } from '../../../core/errors.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { SERVER, Shell } from './shell.ts';
 
 test('the apiserver is where --server, the environment or the user say', async () => {
@@ -90,6 +94,17 @@ test.each([
   expect(answer.stdout).toBe('');
   expect(answer.stderr).toMatch(/^mayactl: [^\n]*\n$/);
   expect(answer.stderr).toContain(sentence);
+});
+
+test('completion asks the program that is typed, wherever it is', async () => {
+  await using folder = await temporaryFolder('completion');
+  const { stdout: script } = await new Shell().run('completion bash');
+  const program = join(folder.path, 'mayactl');
+  writeFileSync(program, '#!/bin/sh\necho "$@" >&2\necho data\n', { mode: 0o755 });
+  const typed = `${script}COMP_WORDS=(${program} volume show ''); COMP_CWORD=3
+_mayactl; echo "\${COMPREPLY[@]}"`;
+  const bash = spawnSync('bash', ['-c', typed], { encoding: 'utf8' });
+  expect(bash.stdout).toBe('data\n');
 });
 
 test('help is a success on stdout; no command at all is a misuse on stderr', async () => {

@@ -41,7 +41,9 @@ test('a size that is not a whole number of blocks is rounded up, and said so', a
   const shell = new Shell();
   const answer = await shell.run('volume create data --size 70000001');
   expect(answer.status).toBe(0);
-  expect(answer.stderr).toBe('size 70000001 is rounded up to 70000640 bytes (4 KiB steps)\n');
+  expect(answer.stderr).toBe(
+    'volume "data": size 70000001 is rounded up to 70000640 bytes (4 KiB steps)\n',
+  );
 });
 
 test.each(['0', '-1', '1X', '1e30', '1.5G', '63M', '65T'])(

@@ -165,7 +165,7 @@ describe('what cannot be placed leaves nothing behind:', () => {
       code: 'unplaceable',
       detail:
         'volume "data" cannot be placed: it needs 5 replicas, each on its own node, ' +
-        'but 3 of 3 nodes are usable',
+        'but 3 of 3 nodes are usable; ask for 3 at most, or add nodes',
       volume: 'data',
     });
     expect(await cluster.volumes()).toEqual([]);
@@ -177,7 +177,9 @@ describe('what cannot be placed leaves nothing behind:', () => {
     await cluster.simulation.runFor(20_000);
     const problem = await refusal(create(cluster, { name: 'data', replicas: 3 }));
     expect(problem.code).toBe('unplaceable');
-    expect(problem.detail).toMatch(/2 of 3 nodes are usable: c is lost \(silent for \d+ s\)$/);
+    expect(problem.detail).toMatch(
+      /2 of 3 nodes are usable: c is lost \(silent for \d+ s\); ask for 2 at most/,
+    );
   });
 
   test('pools that are full', async () => {

@@ -124,7 +124,8 @@ describe('a refusal says why, node by node:', () => {
       kind: 'unplaceable',
       detail:
         'it needs 2 replicas, each on its own node, but 1 of 4 nodes are usable: ' +
-        'b is lost (silent for 12 s), c has no pool, d has a failed pool (not writable)',
+        'b is lost (silent for 12 s), c has no pool, d has a failed pool (not writable); ' +
+        'ask for 1 at most, or add nodes',
     });
   });
 
