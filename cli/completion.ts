@@ -19,7 +19,8 @@ complete -F _mayactl mayactl
   zsh: `#compdef mayactl
 # mayactl completion for zsh: source <(mayactl completion zsh)
 _mayactl() {
-  compadd -- \${(f)"$(\${(Q)~words[1]} ${COMPLETE_COMMAND} -- "\${(@)words[2,CURRENT]}" 2>/dev/null)"}
+  local program=\${(Q)~words[1]}
+  compadd -- \${(f)"$($program ${COMPLETE_COMMAND} -- "\${(@)words[2,CURRENT]}" 2>/dev/null)"}
 }
 compdef _mayactl mayactl
 `,

@@ -30,7 +30,7 @@ export class ClusterStartError extends CodedError<{
 export interface ClusterDependencies extends ServiceDependencies {
   transport(address: string): HttpTransport;
   /** Whether some process listens on this unix socket. */
-  isServed(path: string): Promise<boolean>;
+  readonly isServed: (path: string) => Promise<boolean>;
 }
 
 const POLL_INTERVAL_MS = 50;

@@ -11,7 +11,7 @@ const VALID = ['size', 'replicas', 'fs', 'fsOptions', 'pool'] as const;
 const LATER = ['iops', 'bandwidth', 'zones', 'nodes', 'from', 'snapshotSchedule', 'encrypted'];
 
 /**
- * @throws ApiError badRequest that names the volume and the option, what is wrong and the valid ones.
+ * @throws ApiError badRequest that names volume and option, what is wrong and what is valid.
  */
 export function parseVolumeOptions(
   name: string,
