@@ -3,13 +3,14 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { AgentClient, nodeNameSchema } from '../core/api/index.ts';
+import { AgentClient, nodeNameSchema, zoneNameSchema } from '../core/api/index.ts';
 import { CodedError, messageOf } from '../core/errors.ts';
 import { createLogger } from '../core/log/index.ts';
 import type { Logger } from '../core/platform/index.ts';
 import { NodeHttpTransport, nodePlatform } from '../core/platform/node/index.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { NodeCommands } from './host/commands.ts';
+import { nodePlaces } from './host/places.ts';
 import { NodeProcesses } from './host/processes.ts';
 import { nodeSystemFiles } from './host/system-files.ts';
 import { nodeLogFiles } from './instances/process/log-file.ts';
@@ -27,6 +28,7 @@ and the next agent takes them over.
 
   --apiserver ADDRESS     unix:/path or http://127.0.0.1:PORT
   --node NAME             name of this node (default: its host name)
+  --zone NAME             zone of this node, for placement and topology (default: none)
   --state DIR             the agent's own folder (default: /var/lib/openebs/agent)
   --pool PATH[:NAME]      a folder for replicas; repeatable (default: DIR/pool)
   --pool-keep BYTES       kept free on each file system with a pool (default: 5 %, at least 1 GiB)
@@ -64,6 +66,7 @@ export function parseAgentArguments(argv: readonly string[]): AgentArguments | n
   return {
     options: {
       node: nodeNameOf(values.node),
+      zone: zoneOf(values.zone),
       stateFolder,
       pools:
         pools.length > 0 ? pools : [{ path: join(stateFolder, 'pool'), name: DEFAULT_POOL_NAME }],
@@ -136,6 +139,7 @@ function realDependencies(log = createLogger({ service: 'agent' })): AgentDepend
   return {
     platform,
     system,
+    places: nodePlaces,
     commands: new NodeCommands(),
     processes: new NodeProcesses({ ...platform, system }),
     logFiles: nodeLogFiles,
@@ -155,6 +159,7 @@ function parsedValues(argv: readonly string[]) {
       options: {
         apiserver: text,
         node: text,
+        zone: text,
         state: text,
         pool: { type: 'string', multiple: true },
         'pool-keep': text,
@@ -184,6 +189,13 @@ function nodeNameOf(given: string | undefined): string {
   const parsed = nodeNameSchema.safeParse(name);
   if (parsed.success) return parsed.data;
   throw usage(`--node ${JSON.stringify(name)}: ${parsed.error.issues[0]?.message ?? 'no name'}`);
+}
+
+function zoneOf(given: string | undefined): string | null {
+  if (given === undefined) return null;
+  const parsed = zoneNameSchema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  throw usage(`--zone ${JSON.stringify(given)}: ${parsed.error.issues[0]?.message ?? 'no zone'}`);
 }
 
 function apiserverOf(given: string | undefined): string {

@@ -9,11 +9,28 @@ import {
   agentDetachSchema,
   apiError,
   badRequestFrom,
+  type CapacityRequest,
+  type ClaimVolume,
   type CreateVolume,
+  capacityRequestSchema,
+  claimVolumeSchema,
+  type Publish,
+  publishSchema,
   putReplicaSchema,
   putTargetSchema,
   type ShutdownAnswer,
+  type Stage,
+  type Stats,
+  type StatsRequest,
   shutdownSchema,
+  stageSchema,
+  statsRequestSchema,
+  type UnclaimVolume,
+  type Unpublish,
+  type Unstage,
+  unclaimVolumeSchema,
+  unpublishSchema,
+  unstageSchema,
   volumeReferenceSchema,
 } from '../../core/api/index.ts';
 import { MiB } from '../../core/units.ts';
@@ -35,6 +52,15 @@ export interface AgentService {
   deleteVolume(reference: string): Promise<void>;
   attach(reference: string, body: AgentAttach): Promise<AgentAttachAnswer>;
   detach(reference: string, body: DetachRequest): Promise<void>;
+  stage(reference: string, body: Stage): Promise<AgentAttachAnswer>;
+  unstage(reference: string, body: Unstage): Promise<void>;
+  publish(reference: string, body: Publish): Promise<void>;
+  unpublish(reference: string, body: Unpublish): Promise<void>;
+  stats(reference: string, body: StatsRequest): Promise<Stats>;
+  claim(reference: string, body: ClaimVolume): Promise<AgentVolume>;
+  unclaim(reference: string, body: UnclaimVolume): Promise<void>;
+  capacity(body: CapacityRequest): Promise<object>;
+  listNodes(): Promise<object>;
   shutdown(body: ShutdownRequest): Promise<ShutdownAnswer>;
 }
 
@@ -53,6 +79,8 @@ export function agentRoutes(agent: AgentService): Router {
   });
   instanceRoutes(router, agent);
   volumeRoutes(router, agent);
+  stagingRoutes(router, agent);
+  clusterRoutes(router, agent);
   router.post('/v1/shutdown', async (request, response) => {
     response.json(await agent.shutdown(parse(shutdownSchema, request.body)));
   });
@@ -100,6 +128,45 @@ function volumeRoutes(router: Router, agent: AgentService): void {
   });
   router.post('/v1/volumes/:volume/detach', async (request, response) => {
     await agent.detach(referenceOf(request), parse(agentDetachSchema, request.body ?? {}));
+    done(response);
+  });
+}
+
+function stagingRoutes(router: Router, agent: AgentService): void {
+  router.post('/v1/volumes/:volume/stage', async (request, response) => {
+    response.json(await agent.stage(referenceOf(request), parse(stageSchema, request.body)));
+  });
+  router.post('/v1/volumes/:volume/unstage', async (request, response) => {
+    await agent.unstage(referenceOf(request), parse(unstageSchema, request.body));
+    done(response);
+  });
+  router.post('/v1/volumes/:volume/publish', async (request, response) => {
+    await agent.publish(referenceOf(request), parse(publishSchema, request.body));
+    done(response);
+  });
+  router.post('/v1/volumes/:volume/unpublish', async (request, response) => {
+    await agent.unpublish(referenceOf(request), parse(unpublishSchema, request.body));
+    done(response);
+  });
+  router.post('/v1/volumes/:volume/stats', async (request, response) => {
+    const body = parse(statsRequestSchema, request.body);
+    response.json(await agent.stats(referenceOf(request), body));
+  });
+}
+
+/** What the plugins ask of the cluster goes through the agent of their node. */
+function clusterRoutes(router: Router, agent: AgentService): void {
+  router.get('/v1/nodes', async (_request, response) => {
+    response.json(await agent.listNodes());
+  });
+  router.post('/v1/capacity', async (request, response) => {
+    response.json(await agent.capacity(parse(capacityRequestSchema, request.body)));
+  });
+  router.post('/v1/volumes/:volume/claim', async (request, response) => {
+    response.json(await agent.claim(referenceOf(request), parse(claimVolumeSchema, request.body)));
+  });
+  router.post('/v1/volumes/:volume/unclaim', async (request, response) => {
+    await agent.unclaim(referenceOf(request), parse(unclaimVolumeSchema, request.body ?? {}));
     done(response);
   });
 }

@@ -3,23 +3,66 @@ import {
   type AgentAttachAnswer,
   ApiError,
   apiError,
+  DEFAULT_DOOR,
+  type Door,
+  type Holder,
+  holderText,
+  NAMELESS_CONSUMER,
   type ShutdownAnswer,
+  type Stage,
 } from '../../core/api/index.ts';
 import { messageOf } from '../../core/errors.ts';
-import { Turns } from '../host/turns.ts';
+import { parseMountOptions } from '../filesystem/mount-options.ts';
+import type { Turns } from '../host/turns.ts';
 import type { Attachment, Consumer, KnownVolume } from '../state/schemas.ts';
 import { recoverAttachments } from './recovery.ts';
 import type { AttachSteps, StepsDependencies } from './steps.ts';
+import {
+  answer,
+  isDown,
+  isUp,
+  requireSameOptions,
+  requireSameStaging,
+  requireSameUse,
+  requireUnpublished,
+  withConsumer,
+} from './uses.ts';
 
 export interface AttachmentsDependencies
   extends Pick<
     StepsDependencies,
-    'store' | 'known' | 'initiatorName' | 'log' | 'paths' | 'fileSystems' | 'attacher' | 'system'
+    | 'node'
+    | 'store'
+    | 'known'
+    | 'initiatorName'
+    | 'log'
+    | 'paths'
+    | 'fileSystems'
+    | 'attacher'
+    | 'system'
   > {
   readonly steps: AttachSteps;
+  /** One operation per volume at a time, with whoever else works on attachments. */
+  readonly turns: Turns;
   readonly bootId: string;
   /** @throws ApiError notFound, or unavailable when neither apiserver nor own record knows it. */
   readonly resolve: (reference: string) => Promise<KnownVolume>;
+}
+
+/** What is attached on this node, as the answers about volumes tell it. */
+export interface LocalAttachment {
+  readonly mountpoint: string;
+  readonly holders: readonly Holder[];
+  /** What is wrong with it here; empty when all is well. */
+  readonly message: string;
+}
+
+interface Attaching {
+  readonly kind: Attachment['kind'];
+  readonly door: Door;
+  readonly initiatorNames: string[];
+  readonly consumer: Consumer;
+  readonly isStaging?: boolean;
 }
 
 export interface DetachRequest {
@@ -30,20 +73,16 @@ export interface DetachRequest {
 /** dockerd and others have a file open for a moment after the container has ended. */
 const PATIENCE_MS = 3_000;
 
-/** How the one reference without an id is shown; no mount id is empty. */
-const NAMELESS = '(no id)';
-
 /**
  * Who holds which volume on this node. One operation per volume at a time; every call idempotent;
  * counted by consumer; everything durable before it is answered.
  */
 export class Attachments {
   readonly #dependencies: AttachmentsDependencies;
-  readonly #turns = new Turns();
   /** By volume id: what is wrong with an attachment. */
   readonly #problems = new Map<string, string>();
   /** By volume id: who still has a mount that is on its way out. */
-  readonly #holders = new Map<string, readonly string[]>();
+  readonly #stayers = new Map<string, readonly string[]>();
   #isClosing = false;
 
   constructor(dependencies: AttachmentsDependencies) {
@@ -55,26 +94,58 @@ export class Attachments {
    * for the recovery of their own volume only.
    */
   async recover(): Promise<void> {
-    await recoverAttachments(this.#dependencies, this.#problems, this.#turns);
+    const { turns } = this.#dependencies;
+    await recoverAttachments(this.#dependencies, this.#problems, turns);
   }
 
   /** @param reference id or name of the volume. @throws ApiError */
   async attach(reference: string, request: AgentAttach): Promise<AgentAttachAnswer> {
     const initiatorNames = this.#initiatorNames(request);
     const volume = await this.#dependencies.resolve(reference);
-    return this.#turns.take(volume.id, async () => {
+    const { consumer: id = null, readOnly = false, door = DEFAULT_DOOR, label = '' } = request;
+    const consumer: Consumer = { id, readOnly, label, mountOptions: [] };
+    return this.#attach(volume, { kind: request.as, door, initiatorNames, consumer });
+  }
+
+  /** An attach whose consumer is a staging path (CSI NodeStageVolume). @throws ApiError */
+  async stage(reference: string, request: Stage): Promise<AgentAttachAnswer> {
+    const { stagingPath: id, door, as: kind, readOnly = false, label = '' } = request;
+    const volume = await this.#dependencies.resolve(reference);
+    const { ofMount, ofFileSystem } = parseMountOptions(volume.name, request.mountOptions ?? []);
+    if (request.fileSystem !== undefined && volume.fileSystem !== request.fileSystem) {
+      const has = volume.fileSystem === 'none' ? 'no file system' : volume.fileSystem;
+      const detail = `volume "${volume.name}" has ${has}, not ${request.fileSystem}`;
+      throw apiError('badRequest', detail, { volume: volume.name });
+    }
+    if (kind === 'device' && volume.fileSystem !== 'none') {
+      const detail =
+        `volume "${volume.name}" has the file system ${volume.fileSystem}: stage it as a mount; ` +
+        'a raw device is made with fs=none';
+      throw apiError('badRequest', detail, { volume: volume.name });
+    }
+    const isReadOnly = readOnly || ofMount.includes('ro');
+    const consumer = { id, readOnly: isReadOnly, label, mountOptions: [...ofFileSystem] };
+    const initiatorNames = [this.#dependencies.initiatorName];
+    return this.#attach(volume, { kind, door, initiatorNames, consumer, isStaging: true });
+  }
+
+  async #attach(volume: KnownVolume, request: Attaching): Promise<AgentAttachAnswer> {
+    const { kind, door, initiatorNames, consumer, isStaging = false } = request;
+    return this.#dependencies.turns.take(volume.id, async () => {
       if (this.#isClosing) throw closing(volume);
       this.#requireReadable(volume);
-      const consumer = { id: request.consumer ?? null, readOnly: request.readOnly ?? false };
       const present = this.#dependencies.store.get(volume.id);
       if (present !== null && isUp(present)) {
-        requireSameUse(present, request.as, initiatorNames);
-        if (await this.#isInOrder(present)) return this.#join(present, consumer);
+        this.#requireDoor(present, door);
+        requireSameUse(present, kind, initiatorNames);
+        requireSameOptions(present, consumer);
+        if (isStaging) requireSameStaging(present, consumer);
+        if (await this.#isInOrder(present)) return this.#join({ ...present, door }, consumer);
       }
       // Consumers that are already there keep their places in the new attachment.
       const others = present?.phase === 'attached' ? present.consumers : [];
       if (present !== null) await this.#dependencies.steps.takeDown(present, PATIENCE_MS);
-      const draft = this.#draft(volume, request.as, initiatorNames);
+      const draft = this.#draft(volume, request);
       const consumers = withConsumer(others, consumer);
       return this.#bringUp(volume, { ...draft, consumers });
     });
@@ -82,13 +153,14 @@ export class Attachments {
 
   /** Drops one consumer, or all; with the last one the volume is unmounted and detached. */
   async detach(reference: string, request: DetachRequest): Promise<void> {
-    const volumeId = await this.#volumeIdOf(reference);
-    await this.#turns.take(volumeId, async () => {
+    const volumeId = await this.volumeIdOf(reference);
+    await this.#dependencies.turns.take(volumeId, async () => {
       const { store } = this.#dependencies;
       this.#requireReadable({ id: volumeId, name: reference });
       const present = store.get(volumeId);
       if (present === null) return;
       const wanted = request.consumer ?? null;
+      if (request.all !== true) requireUnpublished(present, wanted);
       const consumers =
         request.all === true ? [] : present.consumers.filter(({ id }) => id !== wanted);
       if (present.phase === 'attached' && consumers.length > 0) {
@@ -110,7 +182,7 @@ export class Attachments {
     const { store, log } = this.#dependencies;
     for (const { volumeId, volumeName } of store.values()) {
       try {
-        await this.#turns.take(volumeId, async () => {
+        await this.#dependencies.turns.take(volumeId, async () => {
           const present = store.get(volumeId);
           if (present?.phase === 'detaching' && !this.#isClosing) await this.#leave(present, 0);
         });
@@ -127,7 +199,7 @@ export class Attachments {
   async finishDetach(reference: string): Promise<void> {
     const volumeId = this.#hereAs(reference);
     if (volumeId === null) return;
-    await this.#turns.take(volumeId, async () => {
+    await this.#dependencies.turns.take(volumeId, async () => {
       const present = this.#dependencies.store.get(volumeId);
       if (present?.phase === 'detaching') await this.#leave(present, PATIENCE_MS);
     });
@@ -151,28 +223,34 @@ export class Attachments {
     return attachment.token === token && !isDown(attachment);
   }
 
-  local(volumeId: string): { mountpoint: string; consumers: string[]; message: string } {
+  local(volumeId: string): LocalAttachment {
     const attachment = this.#dependencies.store.get(volumeId);
-    const consumers = attachment === null ? [] : this.#users(attachment);
-    const isThere = attachment?.phase === 'attached' || consumers.length > 0;
+    const holders = attachment === null ? [] : this.#users(attachment);
+    const isThere = attachment?.phase === 'attached' || holders.length > 0;
     return {
       mountpoint: isThere ? (attachment?.mountpoint ?? '') : '',
-      consumers,
+      holders,
       message: this.#problems.get(volumeId) ?? '',
     };
   }
 
-  consumers(): { volumeId: string; ids: string[] }[] {
+  consumers(): { volumeId: string; holders: Holder[] }[] {
     return this.#dependencies.store
       .values()
-      .map((attachment) => ({ volumeId: attachment.volumeId, ids: this.#users(attachment) }))
-      .filter(({ ids }) => ids.length > 0);
+      .map((attachment) => ({
+        volumeId: attachment.volumeId,
+        holders: this.#users(attachment),
+      }))
+      .filter(({ holders }) => holders.length > 0);
   }
 
   /** The consumers; of what is on its way out, those who keep it from going. */
-  #users({ volumeId, phase, consumers }: Attachment): string[] {
-    if (phase === 'attached') return namesOf(consumers);
-    return [...(this.#holders.get(volumeId) ?? [])];
+  #users(attachment: Attachment): Holder[] {
+    if (attachment.phase === 'attached') return this.#consumersOf(attachment);
+    const { node } = this.#dependencies;
+    const { door, volumeId } = attachment;
+    const stayers = this.#stayers.get(volumeId) ?? [];
+    return stayers.map((id) => ({ node, door, id, label: '', paths: [] }));
   }
 
   problems(): readonly string[] {
@@ -189,7 +267,7 @@ export class Attachments {
       if (attachment.phase !== 'attached' && holders.length === 0) return [];
       await this.#sync(attachment);
       const mountpoint = attachment.mountpoint ?? attachment.device ?? attachment.portal ?? '';
-      const consumers = namesOf(attachment.consumers);
+      const consumers = this.#consumersOf(attachment).map(holderText);
       return [{ volume: attachment.volumeName, mountpoint, consumers, holders }];
     });
     return (await Promise.all(uses)).flat();
@@ -207,7 +285,7 @@ export class Attachments {
     const { store, steps } = this.#dependencies;
     await Promise.all(
       store.ids().map((volumeId) =>
-        this.#turns.take(volumeId, async () => {
+        this.#dependencies.turns.take(volumeId, async () => {
           const present = store.get(volumeId);
           if (present === null) return;
           if (force) await steps.tearDown(present);
@@ -224,7 +302,7 @@ export class Attachments {
 
   async settled(): Promise<void> {
     this.#isClosing = true;
-    await this.#turns.settled();
+    await this.#dependencies.turns.settled();
   }
 
   async #bringUp(volume: KnownVolume, draft: Attachment): Promise<AgentAttachAnswer> {
@@ -233,7 +311,7 @@ export class Attachments {
       const attachment = await steps.bringUp(volume, draft);
       this.#problems.delete(volume.id);
       log.info('volume attached', { volume: volume.name, device: attachment.device });
-      return answer(attachment);
+      return answer(attachment, this.#consumersOf(attachment));
     } catch (error) {
       await this.#undo(volume.id);
       throw error;
@@ -261,7 +339,7 @@ export class Attachments {
     } catch (error) {
       this.#problems.set(leaving.volumeId, `not detached yet: ${messageOf(error)}`);
       const isInUse = error instanceof ApiError && error.code === 'inUse';
-      this.#holders.set(leaving.volumeId, isInUse ? await this.#holdersOf(leaving) : []);
+      this.#stayers.set(leaving.volumeId, isInUse ? await this.#holdersOf(leaving) : []);
       throw error;
     }
     await this.#finish(leaving);
@@ -271,9 +349,14 @@ export class Attachments {
   async #finish(attachment: Attachment): Promise<void> {
     const { store, steps, log } = this.#dependencies;
     const gone = { ...attachment, phase: 'detaching', device: null, mountpoint: null } as const;
-    await store.put(attachment.volumeId, { ...gone, processes: [], consumers: [] });
+    await store.put(attachment.volumeId, {
+      ...gone,
+      processes: [],
+      consumers: [],
+      published: [],
+    });
     this.#problems.delete(attachment.volumeId);
-    this.#holders.delete(attachment.volumeId);
+    this.#stayers.delete(attachment.volumeId);
     await steps.letGo(gone);
     log.info('volume detached', { volume: attachment.volumeName });
   }
@@ -286,11 +369,11 @@ export class Attachments {
     const next: Attachment = { ...present, phase: 'attached', consumers };
     await store.put(present.volumeId, next);
     this.#problems.delete(present.volumeId);
-    this.#holders.delete(present.volumeId);
+    this.#stayers.delete(present.volumeId);
     if (wasReadOnly && !consumer.readOnly && present.mountpoint !== null) {
       await fileSystems.remountWritable(present.mountpoint);
     }
-    return answer(next);
+    return answer(next, this.#consumersOf(next));
   }
 
   async #isInOrder(present: Attachment): Promise<boolean> {
@@ -311,7 +394,7 @@ export class Attachments {
   }
 
   /** Without the apiserver, and of a volume that is gone: what is attached here is known here. */
-  async #volumeIdOf(reference: string): Promise<string> {
+  async volumeIdOf(reference: string): Promise<string> {
     return this.#hereAs(reference) ?? (await this.#dependencies.resolve(reference)).id;
   }
 
@@ -322,11 +405,12 @@ export class Attachments {
     return here?.volumeId ?? null;
   }
 
-  #draft(volume: KnownVolume, kind: Attachment['kind'], initiatorNames: string[]): Attachment {
+  #draft(volume: KnownVolume, { kind, door, initiatorNames }: Attaching): Attachment {
     return {
       volumeId: volume.id,
       volumeName: volume.name,
       kind,
+      door,
       initiatorNames,
       phase: 'attaching',
       bootId: this.#dependencies.bootId,
@@ -337,6 +421,7 @@ export class Attachments {
       mountpoint: null,
       processes: [],
       consumers: [],
+      published: [],
     };
   }
 
@@ -354,6 +439,37 @@ export class Attachments {
     throw apiError('badRequest', 'initiatorNames: name the initiators that may log in, or any');
   }
 
+  #consumersOf({ door, consumers, published }: Attachment): Holder[] {
+    const { node } = this.#dependencies;
+    return consumers.map(({ id, label }) => {
+      const own = published.filter(({ stagingPath }) => stagingPath === id);
+      const labels = [...new Set([label, ...own.map((entry) => entry.label)])];
+      return {
+        node,
+        door,
+        id: id ?? NAMELESS_CONSUMER,
+        label: labels.filter((text) => text !== '').join(', '),
+        paths: own.map(({ targetPath }) => targetPath),
+      };
+    });
+  }
+
+  /** Two orchestrators do not know of each other: one at a time, also on one node. */
+  #requireDoor(present: Attachment, door: Door): void {
+    if (present.door === door) return;
+    const users = this.#users(present).map(holderText);
+    // On its way out, and nobody keeps it: it may go on as somebody else's.
+    if (present.phase !== 'attached' && users.length === 0) return;
+    const holder = users.join(', ');
+    const { node } = this.#dependencies;
+    throw apiError(
+      'inUse',
+      `volume "${present.volumeName}" is in use by ${holder} on node ${node}, and cannot be used ` +
+        `through ${door}: stop that first`,
+      { volume: present.volumeName, holder: `${holder} on node ${node}` },
+    );
+  }
+
   #requireReadable({ id, name }: { id: string; name: string }): void {
     const damage = this.#dependencies.store.damage(id);
     if (damage !== null) throw apiError('internal', damage, { volume: name });
@@ -363,48 +479,4 @@ export class Attachments {
 function closing({ name }: KnownVolume): ApiError {
   const detail = `volume "${name}" cannot be attached: the agent of this node is shutting down`;
   return apiError('unavailable', `${detail}; try again when it is back`, { volume: name });
-}
-
-/** Attached, or on its way out and still as it was. */
-function isUp({ phase, kind, device }: Attachment): boolean {
-  return phase === 'attached' || (phase === 'detaching' && kind !== 'portal' && device !== null);
-}
-
-/** Nothing of it is left on this node: only the record has to be told. */
-function isDown({ phase, device }: Attachment): boolean {
-  return phase === 'detaching' && device === null;
-}
-
-function answer(attachment: Attachment): AgentAttachAnswer {
-  const { volumeId, mountpoint, device } = attachment;
-  const iqn = attachment.iqn ?? '';
-  const portal = attachment.portal ?? '';
-  return { volumeId, mountpoint, device, portal, iqn, url: `iscsi://${portal}/${iqn}/0` };
-}
-
-function namesOf(consumers: readonly Consumer[]): string[] {
-  return consumers.map(({ id }) => id ?? NAMELESS);
-}
-
-function withConsumer(consumers: readonly Consumer[], consumer: Consumer): Consumer[] {
-  return [...consumers.filter(({ id }) => id !== consumer.id), consumer];
-}
-
-/** Two ways of using one volume at a time would be two writers that do not know of each other. */
-function requireSameUse(
-  present: Attachment,
-  kind: Attachment['kind'],
-  initiatorNames: readonly string[],
-): void {
-  const isSame =
-    present.kind === kind && present.initiatorNames.join(' ') === initiatorNames.join(' ');
-  if (isSame) return;
-  const holders = namesOf(present.consumers).join(', ');
-  const use = { mount: 'mounted', device: 'attached as a device', portal: 'open to initiators' };
-  throw apiError(
-    'inUse',
-    `volume "${present.volumeName}" is ${use[present.kind]} on this node for ${holders}: ` +
-      'detach it there first',
-    { volume: present.volumeName, holder: holders },
-  );
 }

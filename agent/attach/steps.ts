@@ -3,9 +3,12 @@ import { ApiError, type ApiserverClient, apiError } from '../../core/api/index.t
 import { messageOf } from '../../core/errors.ts';
 import type { Clock, Logger } from '../../core/platform/index.ts';
 import type { FileSystemState } from '../../core/volume/record.ts';
+import type { BindMounts } from '../filesystem/bind-mounts.ts';
 import type { FileSystems } from '../filesystem/file-systems.ts';
 import { findHolders, type Holder } from '../filesystem/holders.ts';
 import { recordAccess } from '../filesystem/record-access.ts';
+import { type Commands, runOk } from '../host/commands.ts';
+import { type MountEntry, mountedOn, readMounts } from '../host/mount-table.ts';
 import type { SystemFiles } from '../host/system-files.ts';
 import { until } from '../host/time.ts';
 import type { StoreGuard } from '../node/store-guard.ts';
@@ -35,6 +38,8 @@ export interface StepsDependencies {
   readonly known: KnownVolumes;
   readonly targets: LocalTargets;
   readonly fileSystems: FileSystems;
+  readonly binds: BindMounts;
+  readonly commands: Commands;
   /** Null: this node cannot attach; then `attacherLack` says why. */
   readonly attacher: DeviceAttacher | null;
   readonly attacherLack: string;
@@ -48,6 +53,7 @@ const BUSY_POLL_INTERVAL_MS = 100;
  * for longer goes on: dockerd unmounts after each `docker cp`, also while the container runs.
  */
 const OWN_MOUNT_PATIENCE_MS = 500;
+const BLOCKDEV_TIMEOUT_MS = 10_000;
 const FORCED_SYNC_TIMEOUT_MS = 10_000;
 
 export class AttachSteps {
@@ -98,8 +104,63 @@ export class AttachSteps {
       kind: state.kind,
       mountpoint,
       readOnly: attachment.consumers.every(({ readOnly }) => readOnly),
+      mountOptions: attachment.consumers[0]?.mountOptions ?? [],
     });
     return { mountpoint };
+  }
+
+  mountpointOf({ volumeId }: Attachment): string {
+    return this.#dependencies.paths.mountpoint(volumeId);
+  }
+
+  /** Before it is shown somewhere: the device in order, and mounted. @throws ApiError */
+  async restore(attachment: Attachment): Promise<void> {
+    const { fileSystems, known } = this.#dependencies;
+    const { volumeName, volumeId, kind } = attachment;
+    const damage = await this.damage(attachment);
+    if (damage !== null) {
+      const detail = `volume "${volumeName}" cannot be used here now: ${damage}`;
+      throw apiError('unavailable', detail, { volume: volumeName });
+    }
+    if (kind !== 'mount') return;
+    if ((await fileSystems.mounted(this.mountpointOf(attachment))) !== null) return;
+    const volume = known.find(volumeId);
+    if (volume !== null) await this.remount(volume, attachment);
+  }
+
+  /** The kernel's one flag of a block device (BLKROSET). */
+  async setWritable(device: string, writable: boolean): Promise<void> {
+    const line = ['blockdev', writable ? '--setrw' : '--setro', device] as const;
+    await runOk(this.#dependencies.commands, line, { timeoutMs: BLOCKDEV_TIMEOUT_MS });
+  }
+
+  /** Whether a mount shows this volume: its file system, or its device node. */
+  async ours(attachment: Attachment): Promise<(mount: MountEntry) => boolean> {
+    const { device, kind } = attachment;
+    if (kind === 'device') {
+      const node = device?.slice(device.lastIndexOf('/')) ?? null;
+      return ({ root, fileSystem }) => root === node && fileSystem === 'devtmpfs';
+    }
+    const mounts = await readMounts(this.#dependencies.system);
+    const own = mountedOn(mounts, this.mountpointOf(attachment));
+    return ({ device: number, source }) =>
+      (own !== null && number === own.device) || (device !== null && source === device);
+  }
+
+  /** Takes away what is shown elsewhere. @throws ApiError inUse */
+  async #unpublish(attachment: Attachment, patienceMs: number): Promise<void> {
+    const { binds, clock } = this.#dependencies;
+    const { volumeName, published } = attachment;
+    const isOurs = await this.ours(attachment);
+    for (const { place, targetPath } of published) {
+      const isGone = await until(
+        async () => ((await binds.unbind(volumeName, place, { isOurs })) ? true : null),
+        { clock, timeoutMs: patienceMs, intervalMs: BUSY_POLL_INTERVAL_MS },
+      );
+      if (isGone === true) continue;
+      const detail = `volume "${volumeName}" is still in use on ${targetPath}: stop what uses it`;
+      throw apiError('inUse', detail, { volume: volumeName, holder: targetPath });
+    }
   }
 
   /** Mounts again what was unmounted behind the agent's back. @throws ApiError */
@@ -115,6 +176,7 @@ export class AttachSteps {
   async takeDown(attachment: Attachment, patienceMs: number): Promise<void> {
     const { fileSystems, paths, attacher } = this.#dependencies;
     const mountpoint = paths.mountpoint(attachment.volumeId);
+    await this.#unpublish(attachment, patienceMs);
     if (attachment.kind === 'mount' && (await fileSystems.mounted(mountpoint)) !== null) {
       await this.#unmount(attachment, mountpoint, patienceMs);
     }
@@ -138,7 +200,15 @@ export class AttachSteps {
     } catch (error) {
       log.warn('detaching by force', { volume: attachment.volumeName, error });
     }
+    const isOurs = await this.ours(attachment);
+    const { binds } = this.#dependencies;
+    const { volumeName } = attachment;
     for (const step of [
+      ...attachment.published.map(
+        ({ place }) =>
+          async () =>
+            void (await binds.unbind(volumeName, place, { isOurs, lazily: true })),
+      ),
       () => fileSystems.unmountLazily(mountpoint),
       async () => attacher?.destroy(deviceName(attachment)),
     ]) {
@@ -196,7 +266,7 @@ export class AttachSteps {
     const { apiserver, node, guard, known, targets } = this.#dependencies;
     try {
       guard.requireTrust();
-      const body = { node, initiatorNames: [...draft.initiatorNames] };
+      const body = { node, door: draft.door, initiatorNames: [...draft.initiatorNames] };
       const { volume: view, token, iqn, portal } = await apiserver.attach(volume.id, body);
       await known.remember(view);
       return { token, iqn, portal };

@@ -34,6 +34,8 @@ export interface MountRequest {
   readonly kind: FileSystemKind;
   readonly mountpoint: string;
   readonly readOnly: boolean;
+  /** `ofFileSystem` of ./mount-options.ts. */
+  readonly mountOptions?: readonly string[];
 }
 
 const MKFS_TIMEOUT_MS = 90_000;
@@ -99,7 +101,8 @@ export class FileSystems {
     const { device, kind, mountpoint, readOnly, volumeName } = request;
     await this.#check(request);
     await this.#makeMountpoint(mountpoint);
-    const options = `${readOnly ? 'ro' : 'rw'},${MOUNT_OPTIONS[kind]}`;
+    const words = [readOnly ? 'ro' : 'rw', MOUNT_OPTIONS[kind], ...(request.mountOptions ?? [])];
+    const options = words.join(',');
     const line = ['mount', '-t', kind, '-o', options, device, mountpoint] as const;
     try {
       await runOk(commands, line, { timeoutMs: MOUNT_TIMEOUT_MS });

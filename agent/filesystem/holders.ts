@@ -27,9 +27,13 @@ export async function findHolders(
   const own = await readMounts(system);
   const mount = own.findLast((entry) => entry.mountPoint === mountpoint);
   if (mount === undefined) return [];
+  const holders = new Map<string, Holder>();
+  for (const entry of own.filter((other) => staysMounted(own, mount, other))) {
+    const name = `the mount on ${entry.mountPoint}`;
+    holders.set(name, { name, hasOwnMount: true });
+  }
   const ownNamespace = await system.link('/proc/self/ns/mnt');
   const byNamespace = new Map<string, boolean>();
-  const holders = new Map<string, Holder>();
   const names = await system.names('/proc');
   for (const pid of names.filter((name) => /^[0-9]+$/.test(name))) {
     if (holders.size >= NAMED_COUNT_MAX) break;
@@ -52,6 +56,15 @@ export async function findHolders(
       (entry) => entry.device === mount?.device && !goesAlong(own, mount, theirs, entry),
     );
   }
+}
+
+/** Whether `other`, of our own namespace, shows the same file system and is left by an unmount. */
+function staysMounted(own: readonly MountEntry[], mount: MountEntry, other: MountEntry): boolean {
+  // Several on one place are all taken away (FileSystems.unmount).
+  if (other.device !== mount.device || other.mountPoint === mount.mountPoint) return false;
+  const groupOf = (id: string) => own.find((entry) => entry.id === id)?.sharedGroup ?? null;
+  const group = groupOf(mount.parentId);
+  return group === null || groupOf(other.parentId) !== group;
 }
 
 /**

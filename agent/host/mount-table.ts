@@ -6,6 +6,8 @@ export interface MountEntry {
   readonly parentId: string;
   /** `major:minor` of the device, the same in every mount namespace. */
   readonly device: string;
+  /** Which part of the file system is mounted: `/` but for bind mounts. */
+  readonly root: string;
   readonly mountPoint: string;
   readonly options: readonly string[];
   /** Its peer group: mounts and unmounts below it reach all peers and slaves; null: private. */
@@ -28,7 +30,7 @@ export function parseMountInfo(text: string): readonly MountEntry[] {
   return text.split('\n').flatMap((line) => {
     const [front, back] = line.split(' - ');
     if (front === undefined || back === undefined) return [];
-    const [id, parentId, device, , point, options, ...optional] = front.split(' ');
+    const [id, parentId, device, root, point, options, ...optional] = front.split(' ');
     const [fileSystem, source] = back.split(' ');
     if (id === undefined || parentId === undefined || device === undefined) return [];
     if (point === undefined) return [];
@@ -37,6 +39,7 @@ export function parseMountInfo(text: string): readonly MountEntry[] {
         id,
         parentId,
         device,
+        root: unescape(root ?? ''),
         mountPoint: unescape(point),
         options: (options ?? '').split(','),
         sharedGroup: optionalField(optional, 'shared:'),

@@ -128,7 +128,7 @@ class Agent {
   }
 
   #service(): AgentService {
-    const { replicas, targets, attachments, volumes, guard } = this.#parts;
+    const { replicas, targets, attachments, publications, volumes, guard, apiserver } = this.#parts;
     return {
       info: () => this.#info(),
       putReplica: async (replicaId, body) => {
@@ -158,6 +158,16 @@ class Agent {
       },
       attach: (reference, body) => attachments.attach(reference, body),
       detach: (reference, body) => attachments.detach(reference, body),
+      stage: (reference, body) => attachments.stage(reference, body),
+      unstage: (reference, { stagingPath }) =>
+        attachments.detach(reference, { consumer: stagingPath }),
+      publish: (reference, body) => publications.publish(reference, body),
+      unpublish: (reference, body) => publications.unpublish(reference, body),
+      stats: (reference, body) => publications.stats(reference, body),
+      claim: (reference, body) => volumes.claim(reference, body),
+      unclaim: (reference, body) => volumes.unclaim(reference, body),
+      capacity: (body) => apiserver.capacity(body),
+      listNodes: () => apiserver.listNodes(),
       shutdown: (body) =>
         shutdown(body, {
           attachments,
@@ -178,6 +188,7 @@ class Agent {
       name: this.#options.node,
       agentAddress: `unix:${folder.paths.agentSocket}`,
       bootId: platform.host.bootId(),
+      zone: this.#options.zone ?? null,
       version: this.#options.version,
       pools: [...this.#poolReports],
       replicas: [...(await replicas.report())],
@@ -191,6 +202,7 @@ class Agent {
     const { choice } = this.#parts;
     return {
       node: this.#options.node,
+      zone: this.#options.zone ?? null,
       version: this.#options.version,
       pid: this.#dependencies.pid,
       apiserver: this.#options.apiserver,

@@ -6,12 +6,16 @@ import { chooseMethod, type MethodChoice } from '../attach/choose.ts';
 import type { AttachMethod, DeviceAttacher } from '../attach/device.ts';
 import { nodeInitiatorName } from '../attach/initiator-name.ts';
 import { OpenIscsiAttacher } from '../attach/open-iscsi.ts';
+import { Publications } from '../attach/publications.ts';
 import { AttachSteps } from '../attach/steps.ts';
 import { UserspaceAttacher } from '../attach/userspace.ts';
+import { BindMounts } from '../filesystem/bind-mounts.ts';
 import { FileSystems } from '../filesystem/file-systems.ts';
 import type { Commands } from '../host/commands.ts';
+import type { Places } from '../host/places.ts';
 import type { Processes } from '../host/processes.ts';
 import type { SystemFiles } from '../host/system-files.ts';
+import { Turns } from '../host/turns.ts';
 import type { LogFiles } from '../instances/process/log-file.ts';
 import { Replicas } from '../instances/replicas.ts';
 import { Targets } from '../instances/targets.ts';
@@ -33,6 +37,7 @@ import { StoreGuard } from './store-guard.ts';
 
 export interface AgentOptions {
   readonly node: string;
+  readonly zone?: string | null;
   /** Absolute. */
   readonly stateFolder: string;
   readonly pools: readonly PoolOption[];
@@ -49,6 +54,7 @@ export interface AgentOptions {
 export interface AgentDependencies {
   readonly platform: Pick<Platform, 'clock' | 'random' | 'files' | 'host'>;
   readonly system: SystemFiles;
+  readonly places: Places;
   readonly commands: Commands;
   readonly processes: Processes;
   readonly logFiles: LogFiles;
@@ -67,6 +73,7 @@ export interface Parts {
   readonly replicas: Replicas;
   readonly targets: Targets;
   readonly attachments: Attachments;
+  readonly publications: Publications;
   readonly volumes: Volumes;
   readonly apiserver: ApiserverClient;
   readonly damages: () => readonly string[];
@@ -79,7 +86,7 @@ export async function openParts(
   folder: StateFolder,
 ): Promise<Parts> {
   const { node } = options;
-  const { platform, system, commands, log, transport } = dependencies;
+  const { platform, system, places, commands, log, transport } = dependencies;
   const { files, random, clock } = platform;
   const { paths } = folder;
   const bootId = platform.host.bootId();
@@ -107,8 +114,13 @@ export async function openParts(
   });
   const choice = await chooseMethod(options.attachMethod, dependencies);
   const fileSystems = new FileSystems({ commands, files, system, random, log });
+  const binds = new BindMounts({ commands, system, places });
+  const turns = new Turns();
   const common = {
     clock,
+    binds,
+    turns,
+    commands,
     log,
     paths,
     system,
@@ -125,10 +137,18 @@ export async function openParts(
   const resolve = (reference: string) => volumes.resolve(reference);
   const attachments: Attachments = new Attachments({ ...common, steps, bootId, resolve });
   const local = (volumeId: string) => attachments.local(volumeId);
-  const volumes: Volumes = new Volumes({ apiserver, guard, known, local });
+  const volumes: Volumes = new Volumes({ apiserver, guard, known, node, local });
+  const publications = new Publications({
+    ...common,
+    steps,
+    places,
+    volumeIdOf: (reference) => attachments.volumeIdOf(reference),
+    look: (reference) => volumes.get(reference),
+  });
   const damages = () => [...folders.replicas.damages(), ...folders.targets.damages()];
   const instances = { pools, replicas, targets };
-  return { folder, choice, guard, known, ...instances, attachments, volumes, apiserver, damages };
+  const doors = { attachments, publications, volumes };
+  return { folder, choice, guard, known, ...instances, ...doors, apiserver, damages };
 }
 
 interface Folders {

@@ -1,5 +1,6 @@
 /** What stands in the files of the state folder. */
 import { z } from 'zod';
+import { DEFAULT_DOOR, doorSchema } from '../../core/api/index.ts';
 import { STATE_FORMAT_VERSION } from './json-file.ts';
 
 const formatVersion = z.literal(STATE_FORMAT_VERSION).optional();
@@ -84,6 +85,8 @@ export const attachmentSchema = z.object({
   volumeId: z.uuid(),
   volumeName: z.string(),
   kind: z.enum(['mount', 'device', 'portal']),
+  /** One at a time. */
+  door: doorSchema.default(DEFAULT_DOOR),
   initiatorNames: z.array(z.string()),
   /**
    * attaching → attached → detaching → (no file). A crash in the first or the last ends in
@@ -99,10 +102,33 @@ export const attachmentSchema = z.object({
   /** Of the user-space attach. */
   processes: z.array(processIdentitySchema),
   /** Null: the one boolean reference of a front door without mount ids. */
-  consumers: z.array(z.object({ id: z.string().nullable(), readOnly: z.boolean() })),
+  consumers: z.array(
+    z.object({
+      id: z.string().nullable(),
+      readOnly: z.boolean(),
+      label: z.string().default(''),
+      mountOptions: z.array(z.string()).default([]),
+    }),
+  ),
+  /** Bind mounts for consumers that staged it; written before the mount, removed after. */
+  published: z
+    .array(
+      z.object({
+        /** As the caller named it; and as the kernel sees it. */
+        targetPath: z.string(),
+        place: z.string(),
+        /** The consumer's id. */
+        stagingPath: z.string(),
+        readOnly: z.boolean(),
+        mountOptions: z.array(z.string()),
+        label: z.string(),
+      }),
+    )
+    .default([]),
 });
 export type Attachment = z.infer<typeof attachmentSchema>;
 export type Consumer = Attachment['consumers'][number];
+export type Published = Attachment['published'][number];
 
 /** volumes.json: what Get and List answer from while the apiserver is away. */
 export const knownVolumeSchema = z.object({

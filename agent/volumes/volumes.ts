@@ -3,7 +3,10 @@ import {
   ApiError,
   type ApiserverClient,
   apiError,
+  type ClaimVolume,
   type CreateVolume,
+  type Holder,
+  type UnclaimVolume,
   type VolumeView,
 } from '../../core/api/index.ts';
 import { parseMkfsOptions } from '../filesystem/mkfs-options.ts';
@@ -14,7 +17,7 @@ import type { KnownVolumes } from './known-volumes.ts';
 /** What is attached on this node, as the answers about volumes tell it. */
 export interface LocalView {
   readonly mountpoint: string;
-  readonly consumers: readonly string[];
+  readonly holders: readonly Holder[];
   /** What is wrong with it here; empty when all is well. */
   readonly message: string;
 }
@@ -23,6 +26,8 @@ export interface VolumesDependencies {
   readonly apiserver: ApiserverClient;
   readonly guard: StoreGuard;
   readonly known: KnownVolumes;
+  /** Of this node. */
+  readonly node: string;
   readonly local: (volumeId: string) => LocalView;
 }
 
@@ -73,6 +78,22 @@ export class Volumes {
     return (await this.#look(reference)).volume;
   }
 
+  /** @throws ApiError */
+  async claim(reference: string, request: ClaimVolume): Promise<AgentVolume> {
+    const { apiserver, guard, known } = this.#dependencies;
+    guard.requireTrust();
+    const view = await apiserver.claim(reference, request);
+    await known.remember(view);
+    return this.#fromView(view);
+  }
+
+  /** No claim, or no such volume: fine. @throws ApiError */
+  async unclaim(reference: string, request: UnclaimVolume): Promise<void> {
+    const { apiserver, guard } = this.#dependencies;
+    guard.requireTrust();
+    await apiserver.unclaim(reference, request);
+  }
+
   /** Not there: fine. Attached anywhere: inUse. @throws ApiError */
   async remove(reference: string): Promise<void> {
     const { apiserver, guard, known } = this.#dependencies;
@@ -99,35 +120,53 @@ export class Volumes {
 
   #fromView(view: VolumeView): AgentVolume {
     const { id, name, sizeBytes, replicas, fileSystem, createdAt, condition } = view;
-    const { mountpoint, consumers, message } = this.#dependencies.local(id);
+    const { node } = this.#dependencies;
+    const { mountpoint, holders, message } = this.#dependencies.local(id);
+    // Of this node the agent knows more than the last heartbeat told.
+    const others = view.consumers.filter((holder) => holder.node !== node);
     return {
       id,
       name,
       sizeBytes,
       replicas,
       fileSystem,
+      fileSystemOptions: view.fileSystemOptions,
       createdAt,
       condition,
       message: message === '' ? view.message : message,
       mountpoint,
-      consumers: [...consumers],
+      consumers: holders.map((holder) => holder.id),
+      holders: [...holders, ...others],
+      claim: view.claim,
+      attachedTo: view.attachment?.node ?? null,
+      placement: {
+        pool: view.pool,
+        nodes: view.nodes,
+        zones: view.zones,
+        replicaNodes: view.members.map((member) => member.node),
+      },
     };
   }
 
   #fromKnown(volume: KnownVolume): AgentVolume {
-    const { id, name, sizeBytes, replicas, fileSystem, createdAt } = volume;
-    const { mountpoint, consumers, message } = this.#dependencies.local(id);
+    const { id, name, sizeBytes, replicas, fileSystem, fileSystemOptions, createdAt } = volume;
+    const { mountpoint, holders, message } = this.#dependencies.local(id);
     return {
       id,
       name,
       sizeBytes,
       replicas,
       fileSystem,
+      fileSystemOptions,
       createdAt,
       condition: 'unknown',
       message: message === '' ? 'the apiserver cannot be reached' : message,
       mountpoint,
-      consumers: [...consumers],
+      consumers: holders.map((holder) => holder.id),
+      holders: [...holders],
+      claim: null,
+      attachedTo: holders.length > 0 ? this.#dependencies.node : null,
+      placement: null,
     };
   }
 }

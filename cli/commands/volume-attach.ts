@@ -1,9 +1,14 @@
-import type { AgentAttach, AgentAttachAnswer, NodeView, VolumeView } from '../../core/api/index.ts';
+import {
+  type AgentAttach,
+  type AgentAttachAnswer,
+  holderText,
+  type NodeView,
+  type VolumeView,
+} from '../../core/api/index.ts';
 import { agentOf, type CliContext, type GlobalOptions, serverOf } from '../context.ts';
 import { failure, usageError } from '../failure.ts';
 import { note, print } from '../output/print.ts';
 import { withProgress } from '../output/progress.ts';
-import { consumerText } from '../output/volume-text.ts';
 import { fetchVolume } from './volume-read.ts';
 
 /** Under this name mayactl's references count at the agents. */
@@ -57,10 +62,11 @@ export async function detachVolume(
   const body = options.all === true ? { all: true } : { consumer: CONSUMER };
   const left = await withProgress(context, `detaching volume "${name}"`, async () => {
     await agent.detach(volume.name, body, { signal: context.interrupted });
-    return (await agent.getVolume(volume.name, { signal: context.interrupted })).consumers;
+    const { holders } = await agent.getVolume(volume.name, { signal: context.interrupted });
+    return holders.filter((holder) => holder.node === node.name);
   });
-  const data = { node: node.name, volumeId: volume.id, consumers: left };
-  const users = left.map(consumerText).join(', ');
+  const data = { node: node.name, volumeId: volume.id, consumers: left.map(({ id }) => id) };
+  const users = left.map(holderText).join(', ');
   const stillUsed = `volume "${name}" is still used on ${node.name} by ${users}`;
   const detached = isOn(volume, node)
     ? `volume "${name}" is detached from ${node.name}`

@@ -1,4 +1,4 @@
-import type { MemberView, VolumeView } from '../../core/api/index.ts';
+import { holderText, type MemberView, type VolumeView } from '../../core/api/index.ts';
 import { formatBytes } from '../../core/units.ts';
 import { facts, table } from './table.ts';
 import { type Palette, painted, printable } from './text.ts';
@@ -20,7 +20,8 @@ export function volumeTable(volumes: readonly VolumeView[], palette: Palette): s
 
 export function volumeText(volume: VolumeView, palette: Palette): string {
   const { attachment, target } = volume;
-  const consumers = volume.consumers.map(({ node, id }) => `${consumerText(id)} on ${node}`);
+  const consumers = volume.consumers.map((one) => `${holderText(one)} on ${one.node}`);
+  const { claim } = volume;
   const lines: [string, string][] = [
     ['name', volume.name],
     ['id', volume.id],
@@ -31,6 +32,7 @@ export function volumeText(volume: VolumeView, palette: Palette): string {
     ['attached to', attachment === null ? '-' : attachment.node],
     ['target', target === null ? '-' : `${painted(target.state, palette)} at ${target.portal}`],
     ['used by', consumers.length === 0 ? '-' : printable(consumers.join(', '))],
+    ['claimed by', claim === null ? '-' : `${claim.door} for ${claim.node}`],
     ['created', volume.createdAt],
   ];
   if (target !== null && target.reason !== '')
@@ -60,11 +62,6 @@ export function memberTable(members: readonly MemberView[], palette: Palette): s
 export function inSync(volume: VolumeView): string {
   const count = volume.members.filter((member) => member.state === 'inSync').length;
   return `${count}/${volume.replicas}`;
-}
-
-/** Docker's ids have 64 digits; the first twelve are what its own commands show. */
-export function consumerText(id: string): string {
-  return id.replace(/^docker:([0-9a-f]{12})[0-9a-f]{52}$/, 'docker:$1');
 }
 
 function stateOf(volume: VolumeView): string {

@@ -1,4 +1,5 @@
 /** Who may use a volume: written into its record by attach and detach, and nothing else (R4). */
+import { DEFAULT_DOOR, type Door } from '../../core/api/doors.ts';
 import { type ApiError, apiError } from '../../core/api/errors.ts';
 import type { VolumeView } from '../../core/api/volumes.ts';
 import type { Attachment } from '../../core/volume/record.ts';
@@ -21,6 +22,7 @@ import { isStuck, waitsFor } from './waiting.ts';
 export interface AttachRequest {
   readonly node: string;
   readonly initiatorNames: readonly string[];
+  readonly door?: Door | undefined;
 }
 
 export interface AttachAnswer {
@@ -43,6 +45,7 @@ export async function attachVolume(
   request: AttachRequest & Caller,
 ): Promise<AttachAnswer> {
   const names = initiatorNames(request.initiatorNames);
+  const { door = DEFAULT_DOOR } = request;
   const { name } = (await requireVolume(context, reference)).volume;
   const { clock, changes } = context;
   const wait = {
@@ -55,9 +58,11 @@ export async function attachVolume(
   const answer = await waitFor(wait, async () => {
     const found = await requireVolume(context, reference);
     checkAttachable(context, found.volume, request.node);
+    checkDoor(context, found.volume, { node: request.node, door });
     // The same node is just letting go of it.
     if (found.volume.phase.kind === 'ready' && found.volume.phase.detaching) return undefined;
-    return attachNow(context, found, { node: request.node, initiatorNames: names });
+    const wanted = { node: request.node, initiatorNames: names };
+    return attachNow(context, found, { wanted, door });
   });
   if (answer !== null) return answer;
   throw apiError(
@@ -71,7 +76,7 @@ export async function attachVolume(
 async function attachNow(
   context: ClusterContext,
   found: VersionedVolume,
-  wanted: Omit<Attachment, 'token' | 'chapSecret'>,
+  { wanted, door }: { wanted: Omit<Attachment, 'token' | 'chapSecret'>; door: Door },
 ): Promise<AttachAnswer | undefined> {
   const { volume } = found;
   const before = volume.record.attachment;
@@ -81,9 +86,9 @@ async function attachNow(
   }
   const token = context.random.bytes(16).toString('hex');
   const attachment = { token, node: wanted.node, initiatorNames: names, chapSecret: null };
-  const next = { ...volume, record: withAttachment(volume.record, attachment) };
+  const next = { ...volume, door, record: withAttachment(volume.record, attachment) };
   if ((await context.volumes.swap(found.version, next)) === null) return undefined;
-  context.log.info('volume attached', { volume: volume.name, node: wanted.node });
+  context.log.info('volume attached', { volume: volume.name, node: wanted.node, door });
   return answerOf(context, next, token);
 }
 
@@ -167,6 +172,22 @@ function checkAttachable(context: ClusterContext, volume: VolumeDocument, node: 
     `volume "${name}" cannot be attached: node ${node} ${why}; is its agent running?`,
     { volume: name },
   );
+}
+
+/**
+ * One front door at a time, and where there is a claim only the one that it names. An attachment
+ * without a door is of an earlier version: its own node knows who holds it.
+ */
+function checkDoor(
+  context: ClusterContext,
+  volume: VolumeDocument,
+  { node, door }: { node: string; door: Door },
+): void {
+  const { claim, record } = volume;
+  const isClaimed = claim !== null && (claim.node !== node || claim.door !== door);
+  const isHeld = record.attachment !== null && volume.door !== null && volume.door !== door;
+  if (!isClaimed && !isHeld) return;
+  throw inUse(volume, context.observations.nodes(), `used through ${door} on node ${node}`);
 }
 
 function heldByLostNode(

@@ -1,3 +1,4 @@
+import { holderText } from '../../core/api/doors.ts';
 import { apiError } from '../../core/api/errors.ts';
 import type { VolumeView } from '../../core/api/volumes.ts';
 import type { Nodes } from '../reconciler/observed.ts';
@@ -56,15 +57,23 @@ async function mark(context: ClusterContext, reference: string): Promise<VolumeD
 
 /** @param wanted what it cannot be while it is in use. */
 export function inUse(volume: VolumeDocument, nodes: Nodes, wanted: string) {
-  const { name, record } = volume;
-  const node = record.attachment?.node ?? '';
-  const ids = consumersOf(volume, nodes)
-    .filter((consumer) => consumer.node === node)
-    .map((consumer) => consumer.id);
-  const holder = ids.length === 0 ? `node ${node}` : `${ids.join(', ')} on node ${node}`;
+  const { name } = volume;
+  const holder = holderOf(volume, nodes);
   return apiError(
     'inUse',
     `volume "${name}" cannot be ${wanted}: it is in use by ${holder}; detach it there first`,
     { volume: name, holder },
   );
+}
+
+/** `docker (4f2a…) on node node-1`; without a report of who it is, the door alone. */
+function holderOf(volume: VolumeDocument, nodes: Nodes): string {
+  const { record, claim } = volume;
+  const node = record.attachment?.node ?? claim?.node ?? '';
+  const names = consumersOf(volume, nodes)
+    .filter((consumer) => consumer.node === node)
+    .map(holderText);
+  const door = volume.door ?? claim?.door ?? null;
+  const named = names.length > 0 ? names.join(', ') : (door ?? '');
+  return named === '' ? `node ${node}` : `${named} on node ${node}`;
 }

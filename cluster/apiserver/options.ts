@@ -49,6 +49,8 @@ export function wantedOptions(request: CreateVolume, defaultReplicaCount: number
     fileSystem: request.fileSystem ?? 'ext4',
     fileSystemOptions: request.fileSystemOptions ?? '',
     pool: request.pool ?? null,
+    nodes: sorted(request.nodes),
+    zones: sorted(request.zones),
   };
 }
 
@@ -66,8 +68,14 @@ export function differingOption(there: VolumeOptions, request: CreateVolume): st
     (isSameDefault ? null : differ('replicas', `${there.replicaCount}`, `${asked.replicaCount}`)) ??
     differ('fs', there.fileSystem, asked.fileSystem) ??
     differ('fsOptions', `"${there.fileSystemOptions}"`, `"${asked.fileSystemOptions}"`) ??
-    differ('pool', there.pool ?? 'any', asked.pool ?? 'any')
+    differ('pool', there.pool ?? 'any', asked.pool ?? 'any') ??
+    differ('nodes', there.nodes.join(' ') || 'any', asked.nodes.join(' ') || 'any') ??
+    differ('zones', there.zones.join(' ') || 'any', asked.zones.join(' ') || 'any')
   );
+}
+
+function sorted(names: readonly string[] = []): readonly string[] {
+  return [...new Set(names)].sort();
 }
 
 /** Exact where rounding for people would make two sizes look the same. */

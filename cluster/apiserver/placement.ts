@@ -1,11 +1,16 @@
 /** What the scheduler is told of the nodes, and what it said, as a document. */
 import { apiError } from '../../core/api/errors.ts';
 import type { PoolReport } from '../../core/api/nodes.ts';
-import { type CreateVolume, DEFAULT_REPLICAS } from '../../core/api/volumes.ts';
+import {
+  type CapacityRequest,
+  type CreateVolume,
+  DEFAULT_REPLICAS,
+} from '../../core/api/volumes.ts';
 import { LOGICAL_BLOCK_BYTES } from '../../core/limits.ts';
 import { RECORD_FORMAT_VERSION, type VolumeRecord } from '../../core/volume/record.ts';
 import { type NodeSight, type Nodes, silence } from '../reconciler/observed.ts';
 import { VOLUME_FORMAT_VERSION, type VolumeDocument } from '../reconciler/volume.ts';
+import { largestVolumeBytes } from '../scheduler/capacity.ts';
 import { place } from '../scheduler/place.ts';
 import type { PlacedReplica, SchedulerNode, SchedulerPool } from '../scheduler/pools.ts';
 import type { ClusterContext } from './context.ts';
@@ -27,6 +32,9 @@ export async function newVolume(
       sizeBytes: options.sizeBytes,
       replicaCount: options.replicaCount,
       poolName: options.pool,
+      nodeNames: options.nodes,
+      zones: options.zones,
+      preferredNodes: request.preferredNodes ?? [],
       seed: id,
     },
     schedulerNodes(nodes, volumes),
@@ -50,15 +58,38 @@ export async function newVolume(
     replicaToken: context.random.bytes(32).toString('hex'),
     replicas,
     record: firstRecord(context, id, options, replicas),
+    door: null,
+    claim: null,
     phase: { kind: 'creating' },
   };
 }
 
+/** The largest volume that could be placed now; 0 when none could. */
+export async function capacityBytes(
+  { observations, volumes }: ClusterContext,
+  request: CapacityRequest,
+): Promise<number> {
+  const nodes = observations.nodes();
+  const placement = {
+    replicaCount: request.replicas ?? defaultReplicaCount(nodes, request),
+    poolName: request.pool ?? null,
+    nodeNames: request.nodes ?? [],
+    zones: request.zones ?? [],
+    preferredNodes: [],
+    seed: '',
+  };
+  return largestVolumeBytes(placement, schedulerNodes(nodes, await volumes.list()));
+}
+
 /** 3, or the number of nodes that have storage and are there, when that is fewer. */
-export function defaultReplicaCount(nodes: Nodes, { pool }: CreateVolume): number {
+export function defaultReplicaCount(nodes: Nodes, request: CapacityRequest): number {
+  const { pool, nodes: names, zones } = request;
   const usable = [...nodes.values()].filter(
-    ({ state, heartbeat }) =>
-      state === 'online' && heartbeat.pools.some(({ name }) => pool === undefined || name === pool),
+    ({ name, state, heartbeat }) =>
+      state === 'online' &&
+      (names === undefined || names.includes(name)) &&
+      (zones === undefined || (heartbeat.zone !== null && zones.includes(heartbeat.zone))) &&
+      heartbeat.pools.some((found) => pool === undefined || found.name === pool),
   );
   return Math.max(1, Math.min(DEFAULT_REPLICAS, usable.length));
 }
@@ -70,6 +101,7 @@ export function schedulerNodes(
 ): readonly SchedulerNode[] {
   return [...nodes.values()].map((node) => ({
     name: node.name,
+    zone: node.heartbeat.zone,
     refusal: node.state === 'lost' ? `is lost (${silence(node)})` : '',
     pools: node.heartbeat.pools.map((pool) => schedulerPool(node, pool, volumes)),
   }));

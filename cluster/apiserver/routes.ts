@@ -4,17 +4,22 @@ import { apiError, badRequestFrom } from '../../core/api/errors.ts';
 import { heartbeatSchema } from '../../core/api/nodes.ts';
 import {
   attachVolumeSchema,
+  capacityRequestSchema,
+  claimVolumeSchema,
   createVolumeSchema,
   detachVolumeSchema,
   putRecordSchema,
+  unclaimVolumeSchema,
   volumeReferenceSchema,
 } from '../../core/api/volumes.ts';
 import { KiB, MiB } from '../../core/units.ts';
 import { attachVolume, detachVolume } from './attachment.ts';
+import { claimVolume, unclaimVolume } from './claims.ts';
 import type { ClusterContext } from './context.ts';
 import { createVolume } from './create-volume.ts';
 import { deleteVolume } from './delete-volume.ts';
 import { checkSize } from './options.ts';
+import { capacityBytes } from './placement.ts';
 import { getRecord, putRecord } from './record.ts';
 import { requireVolume } from './require-volume.ts';
 import { listNodes, listVolumes, statusOf } from './status.ts';
@@ -35,6 +40,7 @@ export function routes(context: ClusterContext, stopping: AbortSignal): Router {
   nodeRoutes(router, context);
   volumeRoutes(router, context, stopping);
   attachmentRoutes(router, context, stopping);
+  claimRoutes(router, context);
   recordRoutes(router, context);
   router.use((request) => {
     throw apiError('notFound', `there is no ${request.method} ${request.path.slice(0, 256)}`);
@@ -95,6 +101,21 @@ function attachmentRoutes(router: Router, context: ClusterContext, stopping: Abo
     const signal = callerSignal(response, stopping);
     await detachVolume(context, volumeOf(request), { node, signal });
     response.status(204).end();
+  });
+}
+
+function claimRoutes(router: Router, context: ClusterContext): void {
+  router.post(`${VOLUME_PATH}/claim`, async (request, response) => {
+    const wanted = parse(claimVolumeSchema, bodyOf(request));
+    response.json(await claimVolume(context, volumeOf(request), wanted));
+  });
+  router.post(`${VOLUME_PATH}/unclaim`, async (request, response) => {
+    await unclaimVolume(context, volumeOf(request), parse(unclaimVolumeSchema, bodyOf(request)));
+    response.status(204).end();
+  });
+  router.post('/v1/capacity', async (request, response) => {
+    const wanted = parse(capacityRequestSchema, bodyOf(request));
+    response.json({ maximumVolumeBytes: await capacityBytes(context, wanted) });
   });
 }
 

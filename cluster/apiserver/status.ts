@@ -47,6 +47,7 @@ function nodeView(node: NodeSight): NodeView {
     name: node.name,
     state: node.state,
     agentAddress: heartbeat.agentAddress,
+    zone: heartbeat.zone,
     lastSeenAt: new Date(node.lastSeenWallMs).toISOString(),
     version: heartbeat.version,
     pools: heartbeat.pools,

@@ -20,6 +20,8 @@ export function volumeView(
     fileSystem: volume.options.fileSystem,
     fileSystemOptions: volume.options.fileSystemOptions,
     pool: volume.options.pool,
+    nodes: [...volume.options.nodes],
+    zones: [...volume.options.zones],
     createdAt: volume.createdAt,
     phase: volume.phase.kind,
     ...conditionOf(volume, members, { nodes, hindrances }),
@@ -29,6 +31,8 @@ export function volumeView(
         ? null
         : { node: attachment.node, initiatorNames: [...attachment.initiatorNames] },
     target: targetView(volume, nodes),
+    door: volume.door,
+    claim: volume.claim,
     consumers: consumersOf(volume, nodes),
   };
 }
@@ -37,7 +41,7 @@ export function consumersOf(volume: VolumeDocument, nodes: Nodes): VolumeView['c
   return [...nodes.values()].flatMap(({ name, heartbeat }) =>
     heartbeat.consumers
       .filter(({ volumeId }) => volumeId === volume.id)
-      .flatMap(({ ids }) => ids.map((id) => ({ node: name, id }))),
+      .flatMap(({ holders }) => holders.map((holder) => ({ ...holder, node: name }))),
   );
 }
 

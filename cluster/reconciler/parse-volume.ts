@@ -1,4 +1,5 @@
 /** Documents as they come out of the store: ours, but perhaps of another version. */
+import { claimSchema, doorSchema } from '../../core/api/doors.ts';
 import { CodedError } from '../../core/errors.ts';
 import { parseRecord } from '../../core/volume/record.ts';
 import { VOLUME_FORMAT_VERSION, type VolumeDocument } from './volume.ts';
@@ -22,11 +23,20 @@ export function parseVolume(name: string, value: unknown): VolumeDocument {
         `${VOLUME_FORMAT_VERSION}: it was written by a newer version; run that version`,
     );
   }
+  const whole = withLaterFields(value as Readonly<Record<string, unknown>>);
   for (const [field, isRight] of Object.entries(CHECKS)) {
-    if (!isRight(fields[field])) throw bad(name, `field ${field}`);
+    if (!isRight(whole[field])) throw bad(name, `field ${field}`);
   }
   if (fields['name'] !== name) throw bad(name, 'field name');
-  return { ...(value as VolumeDocument), record: recordOf(name, fields['record']) };
+  return { ...(whole as unknown as VolumeDocument), record: recordOf(name, fields['record']) };
+}
+
+/** What was added to the format since its first version; the store keeps documents as written. */
+function withLaterFields(fields: Readonly<Record<string, unknown>>) {
+  const { options } = fields;
+  if (typeof options !== 'object' || options === null) return fields;
+  const wider = { nodes: [], zones: [], ...options };
+  return { door: null, claim: null, ...fields, options: wider } as Record<string, unknown>;
 }
 
 type Check = (value: unknown) => boolean;
@@ -45,6 +55,8 @@ const CHECKS: Readonly<Record<keyof VolumeDocument, Check>> = {
     fileSystem: oneOf('none', 'ext4', 'xfs'),
     fileSystemOptions: (value) => typeof value === 'string',
     pool: (value) => value === null || isText(value),
+    nodes: isListOf(isText),
+    zones: isListOf(isText),
   }),
   portal: isText,
   replicaToken: isText,
@@ -57,6 +69,8 @@ const CHECKS: Readonly<Record<keyof VolumeDocument, Check>> = {
     }),
   ),
   record: (value) => typeof value === 'object',
+  door: (value) => value === null || doorSchema.safeParse(value).success,
+  claim: (value) => value === null || claimSchema.safeParse(value).success,
   phase: isObjectWith({ kind: oneOf('creating', 'ready', 'deleting') }),
 };
 

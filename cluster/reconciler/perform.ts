@@ -103,6 +103,7 @@ const IS_FINAL: Readonly<Record<ApiErrorCode, boolean>> = {
   notFound: true,
   exists: true,
   inUse: true,
+  notStaged: true,
   conflict: true,
   forbidden: true,
   unplaceable: true,

@@ -3,6 +3,7 @@
  * record change together. All transitions are here; the README has their diagram.
  */
 
+import type { Claim, Door } from '../../core/api/doors.ts';
 import type { Problem } from '../../core/api/errors.ts';
 import { assert } from '../../core/assert.ts';
 import type { FileSystemState, VolumeRecord } from '../../core/volume/record.ts';
@@ -24,6 +25,9 @@ export interface VolumeDocument {
   readonly replicas: readonly PlacedReplica[];
   /** While creating: what the first record will be. It counts from `ready` on. */
   readonly record: VolumeRecord;
+  /** Through which the attachment in the record was made; null without one. */
+  readonly door: Door | null;
+  readonly claim: Claim | null;
   readonly phase: VolumePhase;
 }
 
@@ -35,6 +39,9 @@ export interface VolumeOptions {
   readonly fileSystem: FileSystemState['kind'];
   readonly fileSystemOptions: string;
   readonly pool: string | null;
+  /** Replicas only there, sorted; empty: anywhere. */
+  readonly nodes: readonly string[];
+  readonly zones: readonly string[];
 }
 
 export interface PlacedReplica {
@@ -89,6 +96,7 @@ export function creationFailed(failure: CreateFailure): Change {
 export const deletionStarted: Change = (volume) => {
   if (volume.phase.kind === 'deleting') return null;
   if (volume.phase.kind === 'ready' && volume.record.attachment !== null) return null;
+  if (volume.claim !== null) return null;
   return { ...volume, phase: { kind: 'deleting', failure: null } };
 };
 
@@ -113,7 +121,7 @@ export const detachingStarted: Change = (volume) => {
 export const attachmentCleared: Change = (volume) => {
   if (volume.phase.kind !== 'ready' || !volume.phase.detaching) return null;
   const record = withAttachment(volume.record, null);
-  return { ...volume, record, phase: { kind: 'ready', detaching: false } };
+  return { ...volume, record, door: null, phase: { kind: 'ready', detaching: false } };
 };
 
 export function withAttachment(

@@ -6,12 +6,19 @@ import {
 } from './pools.ts';
 import { type Candidate, tieBreaker } from './score.ts';
 
+/** Whether the request lets a replica lie there at all. */
+export function isWanted(node: SchedulerNode, { nodeNames, zones }: PlacementRequest): boolean {
+  if (nodeNames.length > 0 && !nodeNames.includes(node.name)) return false;
+  return zones.length === 0 || (node.zone !== null && zones.includes(node.zone));
+}
+
 /** Pools that could take a replica if they had the room. */
 export function usablePools(
   node: SchedulerNode,
-  { poolName }: PlacementRequest,
+  request: PlacementRequest,
 ): readonly SchedulerPool[] {
-  if (node.refusal !== '') return [];
+  const { poolName } = request;
+  if (node.refusal !== '' || !isWanted(node, request)) return [];
   return node.pools.filter(
     (pool) => pool.isOnline && (poolName === null || pool.name === poolName),
   );

@@ -20,6 +20,7 @@ export interface SchedulerNode {
   readonly name: string;
   /** Empty when it may be used, else why not: `lost: silent for 12 s`. */
   readonly refusal: string;
+  readonly zone: string | null;
   readonly pools: readonly SchedulerPool[];
 }
 
@@ -28,6 +29,11 @@ export interface PlacementRequest {
   readonly replicaCount: number;
   /** Only pools of this name; null: any. */
   readonly poolName: string | null;
+  /** Only nodes of these names, and of these zones; empty: any. */
+  readonly nodeNames: readonly string[];
+  readonly zones: readonly string[];
+  /** Taken first, in this order, where they have the room. */
+  readonly preferredNodes: readonly string[];
   /** Orders what is equal: the volume's id. */
   readonly seed: string;
 }

@@ -1,6 +1,6 @@
 /** Why a volume cannot be placed, node by node. */
 import { formatBytes } from '../../core/units.ts';
-import { usablePools } from './filter.ts';
+import { isWanted, usablePools } from './filter.ts';
 import { type Placement, type PlacementRequest, roomBytes, type SchedulerNode } from './pools.ts';
 
 /** A sentence stays a sentence in a cluster of a thousand nodes. */
@@ -43,6 +43,7 @@ export function noSpace(request: PlacementRequest, nodes: readonly SchedulerNode
 
 function nodeRefusal(node: SchedulerNode, request: PlacementRequest): string {
   if (usablePools(node, request).length > 0) return '';
+  if (!isWanted(node, request)) return 'is not among the nodes and zones asked for';
   if (node.refusal !== '') return node.refusal;
   const named = node.pools.filter(
     ({ name }) => request.poolName === null || name === request.poolName,

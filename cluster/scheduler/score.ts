@@ -23,9 +23,17 @@ export function roomLeftBytes(
   return Math.min(...rooms) - taken.length * sizeBytes;
 }
 
-/** Most room first; then by hash, then by name, so that the order is total. */
+/**
+ * Preferred nodes first, in their order; then most room; then by hash, then by name, so that the
+ * order is total.
+ */
 export function byScore(chosen: readonly Candidate[], request: PlacementRequest) {
+  const rank = ({ node }: Candidate) => {
+    const index = request.preferredNodes.indexOf(node);
+    return index < 0 ? request.preferredNodes.length : index;
+  };
   return (a: Candidate, b: Candidate): number =>
+    rank(a) - rank(b) ||
     roomLeftBytes(b, chosen, request) - roomLeftBytes(a, chosen, request) ||
     a.tie - b.tie ||
     (a.node + a.poolId < b.node + b.poolId ? -1 : 1);

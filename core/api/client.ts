@@ -115,6 +115,18 @@ export class ApiserverClient {
     const call = ['POST', `/v1/volumes/${segment(volume)}/detach`, { node }] as const;
     return this.#caller.call(call, nothing, long(options));
   }
+  claim(volume: string, body: volumes.ClaimVolume, options?: CallOptions) {
+    const call = ['POST', `/v1/volumes/${segment(volume)}/claim`, body] as const;
+    return this.#caller.call(call, volumes.volumeViewSchema, options);
+  }
+  unclaim(volume: string, body: volumes.UnclaimVolume, options?: CallOptions) {
+    const call = ['POST', `/v1/volumes/${segment(volume)}/unclaim`, body] as const;
+    return this.#caller.call(call, nothing, options);
+  }
+  capacity(body: volumes.CapacityRequest, options?: CallOptions) {
+    const call = ['POST', '/v1/capacity', body] as const;
+    return this.#caller.call(call, volumes.capacityAnswerSchema, options);
+  }
   getRecord(volume: string, options?: CallOptions) {
     const path = `/v1/volumes/${segment(volume)}/record`;
     return this.#caller.call(['GET', path], volumes.recordAnswerSchema, options);
@@ -172,6 +184,42 @@ export class AgentClient {
   detach(volume: string, body: z.infer<typeof agent.agentDetachSchema>, options?: CallOptions) {
     const call = ['POST', `/v1/volumes/${segment(volume)}/detach`, body] as const;
     return this.#caller.call(call, nothing, long(options));
+  }
+  stage(volume: string, body: agent.Stage, options?: CallOptions) {
+    const call = ['POST', `/v1/volumes/${segment(volume)}/stage`, body] as const;
+    return this.#caller.call(call, agent.agentAttachAnswerSchema, long(options));
+  }
+  unstage(volume: string, body: agent.Unstage, options?: CallOptions) {
+    const call = ['POST', `/v1/volumes/${segment(volume)}/unstage`, body] as const;
+    return this.#caller.call(call, nothing, long(options));
+  }
+  publish(volume: string, body: agent.Publish, options?: CallOptions) {
+    const call = ['POST', `/v1/volumes/${segment(volume)}/publish`, body] as const;
+    return this.#caller.call(call, nothing, long(options));
+  }
+  unpublish(volume: string, body: agent.Unpublish, options?: CallOptions) {
+    const call = ['POST', `/v1/volumes/${segment(volume)}/unpublish`, body] as const;
+    return this.#caller.call(call, nothing, long(options));
+  }
+  stats(volume: string, body: agent.StatsRequest, options?: CallOptions) {
+    const call = ['POST', `/v1/volumes/${segment(volume)}/stats`, body] as const;
+    return this.#caller.call(call, agent.statsSchema, options);
+  }
+  claim(volume: string, body: volumes.ClaimVolume, options?: CallOptions) {
+    const call = ['POST', `/v1/volumes/${segment(volume)}/claim`, body] as const;
+    return this.#caller.call(call, agent.agentVolumeSchema, options);
+  }
+  unclaim(volume: string, body: volumes.UnclaimVolume, options?: CallOptions) {
+    const call = ['POST', `/v1/volumes/${segment(volume)}/unclaim`, body] as const;
+    return this.#caller.call(call, nothing, options);
+  }
+  capacity(body: volumes.CapacityRequest, options?: CallOptions) {
+    const call = ['POST', '/v1/capacity', body] as const;
+    return this.#caller.call(call, volumes.capacityAnswerSchema, options);
+  }
+  /** The nodes of the cluster, as the apiserver sees them. */
+  listNodes(options?: CallOptions) {
+    return this.#caller.call(['GET', '/v1/nodes'], nodes.nodeListSchema, options);
   }
   shutdown(body: z.infer<typeof agent.shutdownSchema>, options?: CallOptions) {
     const call = ['POST', '/v1/shutdown', body] as const;

@@ -14,6 +14,8 @@ export const API_ERROR_STATUS = {
   exists: 409,
   /** Attached or held by somebody else; `holder` says by whom and where. */
   inUse: 409,
+  /** Published before it was staged; nothing was done. */
+  notStaged: 409,
   /** A compare-and-swap on an old version; `current` has the newest. */
   conflict: 409,
   /** The record's rules forbid the change (core/volume/swap.ts). */

@@ -1,9 +1,25 @@
 /** Nodes: registration and heartbeat, and what an agent reports with it. */
 import { z } from 'zod';
+import { holderSchema } from './doors.ts';
 
 export const nodeNameSchema = z
   .string()
   .regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'a node name is a lower-case DNS name');
+
+/** Told by people (`maya agent --zone`), for placement and topology. */
+export const zoneNameSchema = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/,
+    'a zone is a word of letters, digits and - _ . of at most 63 characters',
+  );
+
+/** This node's front doors, where served. */
+export const socketsSchema = z.object({
+  docker: z.string().optional(),
+  csi: z.string().optional(),
+});
+export type Sockets = z.infer<typeof socketsSchema>;
 
 export const poolReportSchema = z.object({
   id: z.string(),
@@ -62,13 +78,16 @@ export const heartbeatSchema = z.object({
   /** `unix:/path` or `http://127.0.0.1:PORT`. */
   agentAddress: z.string(),
   bootId: z.string(),
+  zone: zoneNameSchema.nullable(),
   version: z.string(),
   pools: z.array(poolReportSchema),
   replicas: z.array(replicaReportSchema),
   targets: z.array(targetReportSchema),
-  consumers: z.array(z.object({ volumeId: z.string(), ids: z.array(z.string()) })),
-  /** `sockets.docker` of this node's front doors, where served. */
-  sockets: z.object({ docker: z.string().optional() }),
+  /** Who holds which volume on this node. */
+  consumers: z.array(
+    z.object({ volumeId: z.string(), holders: z.array(holderSchema.omit({ node: true })) }),
+  ),
+  sockets: socketsSchema,
 });
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 
@@ -83,11 +102,12 @@ export const nodeViewSchema = z.object({
   /** Where its agent answers, as it last said: `unix:/path` or `http://127.0.0.1:PORT`. */
   agentAddress: z.string(),
   lastSeenAt: z.string(),
+  zone: z.string().nullable(),
   version: z.string(),
   pools: z.array(poolReportSchema),
   replicaCount: z.number(),
   targetCount: z.number(),
-  sockets: z.object({ docker: z.string().optional() }),
+  sockets: socketsSchema,
 });
 export type NodeView = z.infer<typeof nodeViewSchema>;
 export const nodeListSchema = z.object({ nodes: z.array(nodeViewSchema) });

@@ -5,10 +5,10 @@ import { parseVolumeSize } from '../units.ts';
 import { type ApiError, apiError } from './errors.ts';
 import { type CreateVolume, REPLICAS_MAX, volumeNameSchema } from './volumes.ts';
 
-const VALID = ['size', 'replicas', 'fs', 'fsOptions', 'pool'] as const;
+const VALID = ['size', 'replicas', 'fs', 'fsOptions', 'pool', 'nodes', 'zones'] as const;
 
 /** Words that other versions of this system know; said so, instead of "unknown". */
-const LATER = ['iops', 'bandwidth', 'zones', 'nodes', 'from', 'snapshotSchedule', 'encrypted'];
+const LATER = ['iops', 'bandwidth', 'from', 'snapshotSchedule', 'encrypted'];
 
 /**
  * @throws ApiError badRequest that names volume and option, what is wrong and what is valid.
@@ -37,6 +37,12 @@ export function parseVolumeOptions(
       case 'pool':
         request.pool = value;
         break;
+      case 'nodes':
+        request.nodes = namesOf(name, option, value);
+        break;
+      case 'zones':
+        request.zones = namesOf(name, option, value);
+        break;
       default:
         throw unknownOption(name, option);
     }
@@ -64,6 +70,13 @@ function replicasOf(volume: string, value: string): number {
 function fileSystemOf(volume: string, value: string): 'ext4' | 'xfs' | 'none' {
   if (value === 'ext4' || value === 'xfs' || value === 'none') return value;
   throw wrong(volume, `option fs=${shown(value)} is not one of ext4, xfs, none`);
+}
+
+/** Separated by commas or blanks. What a name may be is the schema's. */
+function namesOf(volume: string, option: string, value: string): string[] {
+  const names = value.split(/[ ,]+/).filter((name) => name !== '');
+  if (names.length > 0) return names;
+  throw wrong(volume, `option ${option} names nothing: give names, separated by commas`);
 }
 
 function unknownOption(volume: string, option: string): ApiError {

@@ -1,6 +1,8 @@
 /** The apiserver's volumes: what is asked and what is answered. */
 import { z } from 'zod';
 import { VOLUME_BYTES_MAX, VOLUME_BYTES_MIN, VOLUME_BYTES_STEP } from '../units.ts';
+import { claimSchema, doorSchema, holderSchema } from './doors.ts';
+import { nodeNameSchema, zoneNameSchema } from './nodes.ts';
 
 /** A label for people and orchestrators (`name[0]` is Nomad's); never part of a path or IQN. */
 export const volumeNameSchema = z
@@ -34,6 +36,15 @@ export const createVolumeSchema = z.strictObject({
   fileSystemOptions: z.string().max(256).optional(),
   /** Only pools of this name. */
   pool: z.string().min(1).max(64).optional(),
+  /** Replicas only on these nodes; no order. */
+  nodes: z.array(nodeNameSchema).min(1).max(64).optional(),
+  /** Replicas only on nodes of these zones. */
+  zones: z.array(zoneNameSchema).min(1).max(64).optional(),
+  /**
+   * Replicas first on these nodes, in this order, where they have the room: where the first
+   * consumer will run. A wish: it is no part of what makes two requests equal.
+   */
+  preferredNodes: z.array(nodeNameSchema).max(64).optional(),
 });
 export type CreateVolume = z.infer<typeof createVolumeSchema>;
 
@@ -82,8 +93,13 @@ export const volumeViewSchema = z.object({
       reason: z.string(),
     })
     .nullable(),
-  /** Who holds it mounted, by node: for `in use by`. */
-  consumers: z.array(z.object({ node: z.string(), id: z.string() })),
+  nodes: z.array(z.string()),
+  zones: z.array(z.string()),
+  /** Through which front door the attachment was made. */
+  door: doorSchema.nullable(),
+  claim: claimSchema.nullable(),
+  /** Who holds it, as the nodes last reported: for `in use by`. */
+  consumers: z.array(holderSchema),
 });
 export type VolumeView = z.infer<typeof volumeViewSchema>;
 export type MemberView = z.infer<typeof memberViewSchema>;
@@ -94,6 +110,8 @@ export const volumeListSchema = z.object({ volumes: z.array(volumeViewSchema) })
 export const attachVolumeSchema = z.strictObject({
   node: z.string().min(1).max(253),
   initiatorNames: z.array(z.string().min(1).max(223)).min(1).max(16),
+  /** Absent: DEFAULT_DOOR. */
+  door: doorSchema.optional(),
 });
 export const attachAnswerSchema = z.object({
   volume: volumeViewSchema,
@@ -105,6 +123,38 @@ export const attachAnswerSchema = z.object({
 
 /** POST /v1/volumes/:volume/detach — clears it; idempotent; another node's stays: inUse. */
 export const detachVolumeSchema = z.strictObject({ node: z.string().min(1).max(253) });
+
+/**
+ * POST /v1/volumes/:volume/claim — sets it aside for one node and door; idempotent. `inUse`:
+ * claimed or attached elsewhere or through another door; `exists`: claimed there, readOnly differs.
+ */
+export const claimVolumeSchema = z.strictObject({
+  node: z.string().min(1).max(253),
+  door: doorSchema,
+  readOnly: z.boolean().optional(),
+});
+export type ClaimVolume = z.infer<typeof claimVolumeSchema>;
+
+/** POST /v1/volumes/:volume/unclaim — idempotent; no such volume: fine. */
+export const unclaimVolumeSchema = z.strictObject({
+  /** Only this node's claim; absent: whoever's it is. */
+  node: z.string().min(1).max(253).optional(),
+});
+export type UnclaimVolume = z.infer<typeof unclaimVolumeSchema>;
+
+/** POST /v1/capacity — the largest volume that could be placed now. */
+export const capacityRequestSchema = z.strictObject({
+  /** Absent: the default count, as for a new volume. */
+  replicas: z.number().int().min(1).max(REPLICAS_MAX).optional(),
+  pool: z.string().min(1).max(64).optional(),
+  nodes: z.array(nodeNameSchema).min(1).max(64).optional(),
+  zones: z.array(zoneNameSchema).min(1).max(64).optional(),
+});
+export type CapacityRequest = z.infer<typeof capacityRequestSchema>;
+export const capacityAnswerSchema = z.object({
+  /** 0 when none can be placed. */
+  maximumVolumeBytes: z.number(),
+});
 
 /** GET and PUT /v1/volumes/:volume/record. `record` is checked by core/volume's parseRecord. */
 export const swapActorSchema = z.union([

@@ -213,6 +213,7 @@ function isRefusal(error: unknown): boolean {
     case 'notFound':
     case 'exists':
     case 'inUse':
+    case 'notStaged':
     case 'forbidden':
       return true;
     case 'conflict':

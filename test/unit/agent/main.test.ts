@@ -7,6 +7,7 @@ test('what is not given has its default', () => {
   const given = parseAgentArguments([...REQUIRED, '--state', '/state']);
   expect(given?.options).toEqual({
     node: 'node-1',
+    zone: null,
     stateFolder: '/state',
     pools: [{ path: '/state/pool', name: 'default' }],
     apiserver: 'unix:/run/apiserver.sock',

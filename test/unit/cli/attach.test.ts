@@ -95,14 +95,16 @@ test("detach drops mayactl's use only, and says who is left", async () => {
   const docker = `docker:${'0123456789abcdef'.repeat(4)}`;
   const shell = shellWithVolume({
     attachment: { node: 'node-2', initiatorNames: ['*'] },
-    consumers: [{ node: 'node-2', id: docker }],
+    consumers: [{ node: 'node-2', door: 'docker', id: docker, label: '', paths: [] }],
   });
   const volume = shell.agent.volumes.get('data');
   volume?.consumers.push('mayactl', docker);
   expect((await shell.run('volume detach data')).stdout).toBe(
-    'volume "data" is still used on node-2 by docker:0123456789ab\n',
+    'volume "data" is still used on node-2 by docker (0123456789ab)\n',
   );
-  expect((await shell.run('volume show data')).stdout).toMatch(/ docker:0123456789ab on node-2\n/);
+  expect((await shell.run('volume show data')).stdout).toMatch(
+    / docker \(0123456789ab\) on node-2\n/,
+  );
   expect(agentAddress(shell)).toBe('unix:/state/node-2/agent.sock');
   expect((await shell.run('volume detach data --all')).stdout).toBe(
     'volume "data" is detached from node-2\n',

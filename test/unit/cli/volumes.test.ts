@@ -98,7 +98,7 @@ test('show has the replicas with what they are about', async () => {
     condition: 'degraded',
     message: 'one copy is being rebuilt',
     attachment: { node: 'node-1', initiatorNames: ['*'] },
-    consumers: [{ node: 'node-1', id: 'docker:4f2a' }],
+    consumers: [{ node: 'node-1', door: 'docker', id: '4f2a', label: '', paths: [] }],
     target: {
       node: 'node-1',
       state: 'serving',
@@ -119,7 +119,7 @@ test('show has the replicas with what they are about', async () => {
   const { stdout } = await shell.run('volume show data');
   expect(stdout).toContain('condition    degraded (one copy is being rebuilt)\n');
   expect(stdout).toContain('target       serving at 127.0.0.1:3260\n');
-  expect(stdout).toContain('used by      docker:4f2a on node-1\n');
+  expect(stdout).toContain('used by      docker (4f2a) on node-1\n');
   expect(stdout).toContain(
     [
       'REPLICA   NODE    STATE           PROCESS  STORED  REASON',

@@ -13,7 +13,7 @@ const ID = '00000000-0000-4000-8000-000000000001';
 const OTHER = '00000000-0000-4000-8000-000000000002';
 
 const calls: unknown[][] = [];
-const volume = {
+const VOLUME = {
   id: ID,
   name: 'data',
   sizeBytes: 1,
@@ -23,8 +23,23 @@ const volume = {
   condition: 'healthy',
   message: '',
   mountpoint: '',
-  consumers: [],
+  claim: null,
+  attachedTo: null,
+  fileSystemOptions: '',
+  placement: null,
 } as const;
+
+const volume = () => ({ ...VOLUME, consumers: [], holders: [] });
+
+const ATTACHED = {
+  volumeId: ID,
+  mountpoint: '/mnt',
+  device: '/dev/sdb',
+  portal: '127.0.0.1:3260',
+  iqn: 'iqn',
+  url: 'iscsi://127.0.0.1:3260/iqn/0',
+  holders: [],
+};
 
 function answering<Answer>(name: string, answer: Answer) {
   return async (...args: unknown[]) => {
@@ -36,6 +51,7 @@ function answering<Answer>(name: string, answer: Answer) {
 const agent: AgentService = {
   info: answering('info', {
     node: 'node-1',
+    zone: null,
     version: '0.1.0',
     pid: 1,
     apiserver: 'unix:/a',
@@ -50,21 +66,30 @@ const agent: AgentService = {
   deleteTarget: async () => {
     throw apiError('inUse', 'volume data is in use', { volume: 'data', holder: 'a' });
   },
-  createVolume: answering('createVolume', { ...volume, consumers: [] }),
-  listVolumes: answering('listVolumes', { volumes: [{ ...volume, consumers: [] }], cached: true }),
+  createVolume: answering('createVolume', volume()),
+  listVolumes: answering('listVolumes', { volumes: [volume()], cached: true }),
   getVolume: async () => {
     throw new TypeError('a bug');
   },
   deleteVolume: answering('deleteVolume', undefined),
-  attach: answering('attach', {
-    volumeId: ID,
-    mountpoint: '/mnt',
-    device: '/dev/sdb',
-    portal: '127.0.0.1:3260',
-    iqn: 'iqn',
-    url: 'iscsi://127.0.0.1:3260/iqn/0',
-  }),
+  attach: answering('attach', ATTACHED),
+
   detach: answering('detach', undefined),
+  stage: answering('stage', ATTACHED),
+  unstage: answering('unstage', undefined),
+  publish: answering('publish', undefined),
+  unpublish: answering('unpublish', undefined),
+  stats: answering('stats', {
+    bytes: { total: 10, used: 4, available: 6 },
+    inodes: null,
+    sizeBytes: 10,
+    condition: 'healthy',
+    message: '',
+  }),
+  claim: answering('claim', volume()),
+  unclaim: answering('unclaim', undefined),
+  capacity: answering('capacity', { maximumVolumeBytes: 4096 }),
+  listNodes: answering('listNodes', { nodes: [] }),
   shutdown: answering('shutdown', { inUse: [] }),
 };
 

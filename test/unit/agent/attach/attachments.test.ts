@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { AgentAttach } from '../../../../core/api/index.ts';
-import { FakeNode, NODE_INITIATOR } from '../../../fixtures/agent/attach-rig.ts';
+import { FakeNode, idsHere, NODE_INITIATOR } from '../../../fixtures/agent/attach-rig.ts';
 import { failed } from '../../../fixtures/agent/fake-machine.ts';
 
 const mount = (consumer?: string) =>
@@ -17,6 +17,7 @@ test('a volume is attached in the record, formatted once and mounted', async () 
     portal: '127.0.0.1:3260',
     iqn: `iqn.2016-09.com.openebs:${node.cluster.volumeId}`,
     url: `iscsi://127.0.0.1:3260/iqn.2016-09.com.openebs:${node.cluster.volumeId}/0`,
+    holders: [{ node: 'node-1', door: 'mayactl', id: 'a', label: '', paths: [] }],
   });
   expect(node.machine.mounts.map(({ point }) => point)).toEqual([node.mountpoint]);
   expect(node.cluster.records.record.attachment).toMatchObject({
@@ -35,7 +36,7 @@ test('consumers are counted by id, and the last one takes everything with it', a
   await attachments.attach('data', mount('a'));
   await attachments.attach(node.cluster.volumeId, mount('b'));
   await attachments.attach('data', mount('a'));
-  expect(attachments.local(node.cluster.volumeId).consumers.toSorted()).toEqual(['a', 'b']);
+  expect(idsHere(attachments, node).toSorted()).toEqual(['a', 'b']);
   await attachments.detach('data', { consumer: 'a' });
   await attachments.detach('data', { consumer: 'a' });
   expect(node.machine.mounts.length).toBe(1);
@@ -50,7 +51,7 @@ test('attaches without an id are one reference, however many there were', async 
   for (let count = 0; count < 3; count += 1) await attachments.attach('data', mount());
   await attachments.attach('data', mount('a'));
   await attachments.detach('data', {});
-  expect(attachments.local(node.cluster.volumeId).consumers).toEqual(['a']);
+  expect(idsHere(attachments, node)).toEqual(['a']);
   await attachments.detach('data', { consumer: 'a' });
   expect(node.leftovers()).toEqual([]);
 });
@@ -65,7 +66,7 @@ test('attaches and detaches at the same time end in what the last one wants', as
     ...ids.map((consumer) => attachments.detach('data', { consumer })),
     attachments.attach('data', mount('e')),
   ]);
-  expect(attachments.local(node.cluster.volumeId).consumers).toEqual(['e']);
+  expect(idsHere(attachments, node)).toEqual(['e']);
   expect(node.machine.mounts.length).toBe(1);
   await attachments.detach('data', { all: true });
   expect(node.leftovers()).toEqual([]);
@@ -126,10 +127,11 @@ test('a mount that is busy names who uses it and goes as soon as they stop', asy
   // Nobody counts any more; those who keep it from going are told instead, also to a Ctrl-C.
   const { volumeId } = node.cluster;
   expect(store.get(volumeId)?.consumers).toEqual([]);
-  expect(attachments.consumers()).toEqual([{ volumeId, ids: ['pid 77 (bash)'] }]);
+  const staying = { node: 'node-1', door: 'mayactl', id: 'pid 77 (bash)', label: '', paths: [] };
+  expect(attachments.consumers()).toEqual([{ volumeId, holders: [staying] }]);
   expect(attachments.local(volumeId)).toMatchObject({
     mountpoint: node.mountpoint,
-    consumers: ['pid 77 (bash)'],
+    holders: [staying],
   });
   expect(await attachments.inUse()).toEqual([
     { volume: 'data', mountpoint: node.mountpoint, consumers: [], holders: ['pid 77 (bash)'] },
@@ -272,7 +274,7 @@ test('a device that has died is renewed by the next attach, when nobody uses it'
   node.machine.busy.clear();
   const answer = await attachments.attach('data', mount('b'));
   expect(answer.device).toBe('/dev/fake1');
-  expect(attachments.local(node.cluster.volumeId).consumers.toSorted()).toEqual(['a', 'b']);
+  expect(idsHere(attachments, node).toSorted()).toEqual(['a', 'b']);
   expect(attachments.problems()).toEqual([]);
 });
 
@@ -326,7 +328,7 @@ test('in use means: named with its consumers and processes, and synced', async (
   expect(await attachments.inUse()).toEqual([]);
   await attachments.attach('data', mount('a'));
   expect(await attachments.inUse()).toEqual([
-    { volume: 'data', mountpoint: node.mountpoint, consumers: ['a'], holders: [] },
+    { volume: 'data', mountpoint: node.mountpoint, consumers: ['mayactl (a)'], holders: [] },
   ]);
   expect(node.machine.ran).toContain(`sync --file-system ${node.mountpoint}`);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { FakeNode } from '../../../fixtures/agent/attach-rig.ts';
+import { FakeNode, idsHere } from '../../../fixtures/agent/attach-rig.ts';
 import { Life } from '../../../fixtures/agent/mortal.ts';
 
 const mount = (consumer: string) => ({ as: 'mount', consumer }) as const;
@@ -34,7 +34,7 @@ test('an agent killed at any step of an attach leaves all of it or nothing', asy
     });
     const end = await Promise.race([started, life.died]);
     const { attachments } = await node.restarted();
-    const { consumers } = attachments.local(node.cluster.volumeId);
+    const consumers = idsHere(attachments, node);
     expectWholeOrNothing(node, consumers);
     await expectUsable(node);
     expect(node.cluster.records.record.fileSystem.state).toBe('formatted');
@@ -56,7 +56,7 @@ test('an agent killed at any step of a detach leaves all of it or nothing', asyn
     });
     const end = await Promise.race([started, life.died]);
     const { attachments } = await node.restarted();
-    const { consumers } = attachments.local(node.cluster.volumeId);
+    const consumers = idsHere(attachments, node);
     expectWholeOrNothing(node, consumers);
     if (end === 'detached') expect(consumers).toEqual([]);
     await expectUsable(node);
@@ -77,7 +77,7 @@ test('an agent killed while it puts things in order is no worse than one killed 
     const recovering = node.agent(second).then(({ attachments }) => attachments.recover());
     await Promise.race([recovering, second.died]);
     const { attachments } = await node.restarted();
-    expectWholeOrNothing(node, attachments.local(node.cluster.volumeId).consumers);
+    expectWholeOrNothing(node, idsHere(attachments, node));
     await expectUsable(node);
   }
 });
@@ -89,7 +89,7 @@ test('what is in order is taken over without touching it', async () => {
   const { attachments } = await node.restarted();
   expect(attachments.local(node.cluster.volumeId)).toEqual({
     mountpoint: node.mountpoint,
-    consumers: ['a'],
+    holders: [{ node: 'node-1', door: 'mayactl', id: 'a', label: '', paths: [] }],
     message: '',
   });
   expect(node.machine.ran).toEqual([]);
@@ -172,5 +172,5 @@ test('an attach that comes during the recovery waits for it', async () => {
   ]);
   expect(answer.mountpoint).toBe(node.mountpoint);
   expectWholeOrNothing(node, ['b']);
-  expect(attachments.local(node.cluster.volumeId).consumers).toContain('b');
+  expect(idsHere(attachments, node)).toContain('b');
 });

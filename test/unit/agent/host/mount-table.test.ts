@@ -13,6 +13,7 @@ test('a line of mountinfo is taken apart, optional fields or not', () => {
     id: '22',
     parentId: '1',
     device: '8:1',
+    root: '/',
     mountPoint: '/',
     options: ['rw', 'relatime'],
     sharedGroup: '1',
@@ -21,6 +22,7 @@ test('a line of mountinfo is taken apart, optional fields or not', () => {
     source: '/dev/sda1',
   });
   expect(blank).toMatchObject({
+    root: '/mnt1',
     mountPoint: '/srv/with blank',
     sharedGroup: null,
     masterGroup: '3',

@@ -10,6 +10,7 @@ import { ManualClock } from '../../../fixtures/manual-clock.ts';
 const REPORT: Heartbeat = {
   name: 'node-1',
   agentAddress: 'unix:/agent.sock',
+  zone: null,
   bootId: 'boot',
   version: '0.1.0',
   pools: [],

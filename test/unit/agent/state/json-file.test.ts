@@ -50,6 +50,7 @@ function attachment(volumeId: string): Attachment {
     volumeId,
     volumeName: 'data',
     kind: 'mount',
+    door: 'docker',
     initiatorNames: [],
     phase: 'attached',
     bootId: 'boot',
@@ -60,6 +61,7 @@ function attachment(volumeId: string): Attachment {
     mountpoint: null,
     processes: [],
     consumers: [],
+    published: [],
   };
 }
 

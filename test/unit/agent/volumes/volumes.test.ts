@@ -22,7 +22,12 @@ async function rig(files = new MemoryFiles()) {
     apiserver: new ApiserverClient(transport),
     guard,
     known,
-    local: () => ({ mountpoint: '/mnt/here', consumers: ['a'], message: '' }),
+    node: 'node-1',
+    local: () => ({
+      mountpoint: '/mnt/here',
+      holders: [{ node: 'node-1', door: 'docker', id: 'a', label: '', paths: [] }],
+      message: '',
+    }),
   });
   return { server, state, guard, known, volumes, files };
 }

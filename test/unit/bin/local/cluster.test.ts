@@ -73,6 +73,7 @@ function infoOf(node: string) {
   return {
     node,
     version: '0.1.0',
+    zone: null,
     pid: 1,
     apiserver: 'unix:/state/apiserver.sock',
     apiserverReachable: true,

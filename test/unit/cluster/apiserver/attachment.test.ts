@@ -85,13 +85,18 @@ describe('another node', () => {
   test('is told who uses the volume', async () => {
     const cluster = await withVolume();
     const { volume } = await attach(cluster, 'a');
-    cluster.node('a').consumers = [{ volumeId: volume.id, ids: ['container 4f2a'] }];
+    cluster.node('a').consumers = [
+      {
+        volumeId: volume.id,
+        holders: [{ door: 'docker', id: 'container 4f2a', label: '', paths: [] }],
+      },
+    ];
     await cluster.simulation.runFor(2_000);
     const problem = await refusal(attach(cluster, 'b'));
     expect(problem.code).toBe('inUse');
-    expect(problem.holder).toBe('container 4f2a on node a');
+    expect(problem.holder).toBe('docker (container 4f2a) on node a');
     expect(problem.detail).toBe(
-      'volume "data" cannot be attached to node b: it is in use by container 4f2a on node a; ' +
+      'volume "data" cannot be attached to node b: it is in use by docker (container 4f2a) on node a; ' +
         'detach it there first',
     );
     expect(await refusal(detach(cluster, 'b'))).toMatchObject({ code: 'inUse' });

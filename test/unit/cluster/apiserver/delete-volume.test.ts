@@ -42,14 +42,23 @@ test('an attached volume is not deleted, and its holder is named', async () => {
   await attach(cluster, 'b');
   expect(await refusal(remove(cluster))).toEqual({
     code: 'inUse',
-    detail: 'volume "data" cannot be deleted: it is in use by node b; detach it there first',
+    detail:
+      'volume "data" cannot be deleted: it is in use by mayactl on node b; detach it there first',
     volume: 'data',
-    holder: 'node b',
+    holder: 'mayactl on node b',
   });
-  cluster.node('b').consumers = [{ volumeId: id, ids: ['container 4f2a', 'mayactl'] }];
+  cluster.node('b').consumers = [
+    {
+      volumeId: id,
+      holders: [
+        { door: 'docker', id: 'container 4f2a', label: '', paths: [] },
+        { door: 'docker', id: 'mayactl', label: '', paths: [] },
+      ],
+    },
+  ];
   await cluster.simulation.runFor(2_000);
   expect(await refusal(remove(cluster))).toMatchObject({
-    holder: 'container 4f2a, mayactl on node b',
+    holder: 'docker (container 4f2a), docker (mayactl) on node b',
   });
   expect(cluster.folders()).toHaveLength(3);
   await cluster.ask((context, signal) => detachVolume(context, 'data', { node: 'b', signal }));

@@ -148,12 +148,22 @@ test('the target is unknown when its node is lost', async () => {
 test('consumers come from the nodes that have them', async () => {
   const cluster = await withVolume();
   const { id } = await view(cluster);
-  cluster.node('a').consumers = [{ volumeId: id, ids: ['x', 'y'] }];
-  cluster.node('b').consumers = [{ volumeId: 'another', ids: ['z'] }];
+  cluster.node('a').consumers = [
+    {
+      volumeId: id,
+      holders: [
+        { door: 'docker', id: 'x', label: '', paths: [] },
+        { door: 'docker', id: 'y', label: '', paths: [] },
+      ],
+    },
+  ];
+  cluster.node('b').consumers = [
+    { volumeId: 'another', holders: [{ door: 'docker', id: 'z', label: '', paths: [] }] },
+  ];
   await cluster.simulation.runFor(2_000);
   expect((await view(cluster)).consumers).toEqual([
-    { node: 'a', id: 'x' },
-    { node: 'a', id: 'y' },
+    { node: 'a', door: 'docker', id: 'x', label: '', paths: [] },
+    { node: 'a', door: 'docker', id: 'y', label: '', paths: [] },
   ]);
 });
 

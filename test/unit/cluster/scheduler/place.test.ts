@@ -24,11 +24,18 @@ function pool(availableBytes: number, more: Partial<SchedulerPool> = {}): Schedu
 }
 
 function node(name: string, pools: readonly SchedulerPool[], refusal = ''): SchedulerNode {
-  return { name, refusal, pools: pools.map((one, index) => ({ ...one, id: `${name}${index}` })) };
+  const zone = null;
+  return {
+    name,
+    zone,
+    refusal,
+    pools: pools.map((one, index) => ({ ...one, id: `${name}${index}` })),
+  };
 }
 
 function request(more: Partial<PlacementRequest> = {}): PlacementRequest {
-  return { sizeBytes: 5 * GiB, replicaCount: 2, poolName: null, seed: 'v', ...more };
+  const anywhere = { poolName: null, nodeNames: [], zones: [], preferredNodes: [] };
+  return { sizeBytes: 5 * GiB, replicaCount: 2, ...anywhere, seed: 'v', ...more };
 }
 
 function nodesOf(placement: ReturnType<typeof place>): readonly string[] {
@@ -170,6 +177,9 @@ const anyRequest = fc.record({
   sizeBytes: fc.integer({ min: 1, max: 6 }),
   replicaCount: fc.integer({ min: 1, max: 4 }),
   poolName: fc.constantFrom(null, null, 'fast'),
+  nodeNames: fc.constantFrom([], [], ['n0', 'n1', 'n3']),
+  zones: fc.constant([]),
+  preferredNodes: fc.subarray(['n0', 'n1', 'n2']),
   seed: fc.string(),
 });
 
@@ -182,6 +192,7 @@ function fitsAtAll(asked: PlacementRequest, nodes: readonly SchedulerNode[]): bo
     if (here === undefined) return false;
     if (tryNode(index + 1, chosen)) return true;
     if (here.refusal !== '') return false;
+    if (asked.nodeNames.length > 0 && !asked.nodeNames.includes(here.name)) return false;
     return here.pools.some((one) => {
       const fits = one.isOnline && (asked.poolName === null || one.name === asked.poolName);
       const next = { group: one.group, room: roomBytes(here, one, nodes) };
@@ -216,6 +227,7 @@ test('a placement keeps every rule, and one is found whenever there is one', () 
         expect(here.refusal).toBe('');
         expect(there.isOnline).toBe(true);
         if (asked.poolName !== null) expect(there.name).toBe(asked.poolName);
+        if (asked.nodeNames.length > 0) expect(asked.nodeNames).toContain(name);
         return { group: there.group, room: roomBytes(here, there, nodes) };
       });
       expect(groupsHold(asked, chosen)).toBe(true);

@@ -1,0 +1,161 @@
+/** What is attached here, shown at a place that a caller names: bind mounts (mount(2), MS_BIND). */
+import { apiError } from '../../core/api/index.ts';
+import { messageOf } from '../../core/errors.ts';
+import { type Commands, commandError, runOk } from '../host/commands.ts';
+import { holdingMount, type MountEntry, mountedOn, readMounts } from '../host/mount-table.ts';
+import type { Places } from '../host/places.ts';
+import type { SystemFiles } from '../host/system-files.ts';
+
+export interface BindDependencies {
+  readonly commands: Commands;
+  readonly system: SystemFiles;
+  readonly places: Places;
+}
+
+export interface BindRequest {
+  readonly volumeName: string;
+  /** A mounted folder, or a device node. */
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+  /** `ofMount` of agent/filesystem/mount-options. */
+  readonly options: readonly string[];
+}
+
+const TIMEOUT_MS = 30_000;
+/** umount(8): busy, or not mounted. */
+const EXIT_MOUNT_FAILURE = 32;
+
+export class BindMounts {
+  readonly #dependencies: BindDependencies;
+
+  constructor(dependencies: BindDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /**
+   * Where the kernel will see a path: its folder with every link followed, its own name.
+   * @throws ApiError badRequest when the folder is not there.
+   */
+  async place(volumeName: string, path: string): Promise<string> {
+    const slash = path.lastIndexOf('/');
+    const folder = slash === 0 ? '/' : path.slice(0, slash);
+    const real = await this.#dependencies.system.realPath(folder);
+    if (real !== null) return real === '/' ? path.slice(slash) : `${real}${path.slice(slash)}`;
+    const detail = `volume "${volumeName}": the folder ${folder} is not there: make it first`;
+    throw apiError('badRequest', detail, { volume: volumeName });
+  }
+
+  async mounted(place: string): Promise<MountEntry | null> {
+    return mountedOn(await readMounts(this.#dependencies.system), place);
+  }
+
+  /**
+   * Makes the place if it is missing, and refuses one that would hide something. Again on what is
+   * there already: only its options are set. @throws ApiError
+   */
+  async bind(request: BindRequest, isOurs: (mount: MountEntry) => boolean): Promise<void> {
+    const { source, target, volumeName } = request;
+    const present = await this.mounted(target);
+    if (present !== null && !isOurs(present)) throw foreign(volumeName, target);
+    if (present === null) {
+      await this.#requireSeen(volumeName, target);
+      await this.#makePlace(request);
+      await this.#run(request, ['mount', '--bind', source, target]);
+    }
+    const options = ['remount', 'bind', ...request.options, request.readOnly ? 'ro' : ''];
+    const line = ['mount', '-o', options.filter((word) => word !== '').join(','), target] as const;
+    if (request.readOnly || request.options.length > 0) await this.#run(request, line);
+  }
+
+  /**
+   * Unmounts and removes the place; nothing there: fine. Busy: false, and it is still mounted.
+   * @throws ApiError inUse when something else lies on it.
+   */
+  async unbind(
+    volumeName: string,
+    target: string,
+    { isOurs, lazily = false }: { isOurs: (mount: MountEntry) => boolean; lazily?: boolean },
+  ): Promise<boolean> {
+    const { commands, places } = this.#dependencies;
+    for (;;) {
+      const present = await this.mounted(target);
+      if (present === null) break;
+      if (!isOurs(present)) throw foreign(volumeName, target);
+      const line = lazily ? (['umount', '--lazy', target] as const) : (['umount', target] as const);
+      const result = await commands.run(line, { timeoutMs: TIMEOUT_MS });
+      if (result.exitCode === EXIT_MOUNT_FAILURE) {
+        if ((await this.mounted(target)) === null) break;
+        return false;
+      }
+      if (result.exitCode !== 0) throw commandError(line, result);
+    }
+    // What somebody put there meanwhile is theirs, and stays.
+    await places.remove(target);
+    return true;
+  }
+
+  async #run({ volumeName, target }: BindRequest, line: readonly [string, ...string[]]) {
+    try {
+      await runOk(this.#dependencies.commands, line, { timeoutMs: TIMEOUT_MS });
+    } catch (cause) {
+      const detail = `volume "${volumeName}" cannot be published on ${target}: ${messageOf(cause)}`;
+      throw apiError('internal', detail, { volume: volumeName, cause });
+    }
+  }
+
+  async #makePlace({ volumeName, source, target }: BindRequest): Promise<void> {
+    const { places } = this.#dependencies;
+    const wanted = source.startsWith('/dev/') ? 'file' : 'folder';
+    switch (await places.kindOf(target)) {
+      case 'missing':
+        await places.make(target, wanted);
+        return;
+      case 'emptyFolder':
+        if (wanted === 'folder') return;
+        break;
+      case 'emptyFile':
+        if (wanted === 'file') return;
+        break;
+      case 'fullFolder':
+      case 'other':
+        break;
+    }
+    throw apiError(
+      'badRequest',
+      `volume "${volumeName}" is not published on ${target}: that is no empty ${wanted}, and ` +
+        'what is there would be hidden',
+      { volume: volumeName },
+    );
+  }
+
+  /**
+   * An agent in a container of its own: what it mounts reaches others only through a shared mount
+   * (mount_namespaces(7)).
+   */
+  async #requireSeen(volumeName: string, target: string): Promise<void> {
+    const { system } = this.#dependencies;
+    const [own, first] = await Promise.all([
+      system.link('/proc/self/ns/mnt'),
+      system.link('/proc/1/ns/mnt'),
+    ]);
+    if (first === null || own === first) return;
+    const holding = holdingMount(await readMounts(system), target);
+    if (holding?.sharedGroup !== null && holding !== null) return;
+    throw apiError(
+      'unavailable',
+      `volume "${volumeName}" is not published on ${target}: the agent runs in a mount namespace ` +
+        `of its own, and ${holding?.mountPoint ?? target} is not shared with the host: give the ` +
+        "agent's container that folder with bidirectional propagation (rshared)",
+      { volume: volumeName },
+    );
+  }
+}
+
+function foreign(volumeName: string, target: string) {
+  return apiError(
+    'inUse',
+    `volume "${volumeName}": something else is mounted on ${target}: unmount it first`,
+    { volume: volumeName, holder: target },
+  );
+}
