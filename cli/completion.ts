@@ -19,7 +19,7 @@ complete -F _mayactl mayactl
   zsh: `#compdef mayactl
 # mayactl completion for zsh: source <(mayactl completion zsh)
 _mayactl() {
-  local program=\${(Q)~words[1]}
+  local program=\${(Q)words[1]}
   compadd -- \${(f)"$($program ${COMPLETE_COMMAND} -- "\${(@)words[2,CURRENT]}" 2>/dev/null)"}
 }
 compdef _mayactl mayactl
