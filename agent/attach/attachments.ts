@@ -337,9 +337,11 @@ export class Attachments {
     try {
       await this.#dependencies.steps.takeDown(leaving, patienceMs);
     } catch (error) {
-      this.#problems.set(leaving.volumeId, `not detached yet: ${messageOf(error)}`);
       const isInUse = error instanceof ApiError && error.code === 'inUse';
-      this.#stayers.set(leaving.volumeId, isInUse ? await this.#holdersOf(leaving) : []);
+      const holders = isInUse ? await this.#holdersOf(leaving) : [];
+      this.#stayers.set(leaving.volumeId, holders);
+      const why = holders.length > 0 ? `in use by ${holders.join(', ')}` : messageOf(error);
+      this.#problems.set(leaving.volumeId, `detached as soon as possible: ${why}`);
       throw error;
     }
     await this.#finish(leaving);

@@ -123,6 +123,8 @@ export class Replicas {
   /** For a shutdown: all of them end in order; they start again with the next agent. */
   async stopAll(): Promise<void> {
     this.#isClosing = true;
+    // One that is just being made is not among them yet.
+    await this.#turns.settled();
     await Promise.all(
       [...this.#supervisors].map(([replicaId, supervisor]) =>
         this.#turns.take(replicaId, () => supervisor.stop(STOP_TIMEOUT_MS)),

@@ -146,6 +146,8 @@ export class Targets {
   /** For a shutdown: all of them flush, release and end; they start again with the next agent. */
   async stopAll(): Promise<void> {
     this.#isClosing = true;
+    // One whose order is just being carried out is not among them yet.
+    await this.#turns.settled();
     await Promise.all(
       [...this.#supervisors.keys()].map((volumeId) =>
         this.#turns.take(volumeId, () => this.#stop(volumeId)),

@@ -7,6 +7,7 @@ import { replicaSpecSchema } from '../../../../agent/state/schemas.ts';
 import { GiB, MiB } from '../../../../core/units.ts';
 import { failed, ok } from '../../../fixtures/agent/fake-machine.ts';
 import { eventually, instanceRig } from '../../../fixtures/agent/instance-rig.ts';
+import { settle } from '../../../fixtures/manual-clock.ts';
 
 const REPLICA = '00000000-0000-4000-8000-00000000000a';
 const VOLUME = '00000000-0000-4000-8000-000000000001';
@@ -221,6 +222,27 @@ test('a restarted agent takes running replicas over and starts the others', asyn
   await third.replicas.put(REPLICA, order);
   expect(processes.living.length).toBe(1);
   expect(processes.all.length).toBe(2);
+});
+
+test('a replica that is being made while all are stopped is stopped as well', async () => {
+  const { open, order, processes, creations, machine } = await rig();
+  const { replicas } = await open();
+  const goOn = Promise.withResolvers<void>();
+  const run = machine.run.bind(machine);
+  machine.run = async (line) => {
+    const result = await run(line);
+    await goOn.promise;
+    return result;
+  };
+  const making = replicas.put(REPLICA, order);
+  await eventually(() => creations.length === 1);
+  const stopped = replicas.stopAll();
+  await settle();
+  goOn.resolve();
+  await Promise.all([making, stopped]);
+  await settle();
+  expect(processes.all.length).toBe(1);
+  expect(processes.living).toEqual([]);
 });
 
 test('a shutdown that is called off starts the replicas again', async () => {
