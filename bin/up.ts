@@ -1,5 +1,5 @@
 /** `maya up`: a whole cluster on this machine, until Ctrl-C. */
-import { accessSync, constants, mkdirSync, renameSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -46,7 +46,7 @@ export async function main(argv: string[]): Promise<number> {
 
 async function up(options: UpOptions): Promise<number> {
   const layout = layoutOf(options);
-  mkdirSync(layout.logs, { recursive: true, mode: 0o700 });
+  makeFolder(layout);
   await using _lock = await lockFolder(layout.state);
   for (const service of [layout.apiserver, ...layout.nodes.map((node) => node.service)]) {
     putAside(service.logPath);
@@ -164,6 +164,24 @@ function withUsableDockerSocket(options: UpOptions): UpOptions {
   } catch (error) {
     say(`no Docker plugin in ${folder}: ${messageOf(error)}`);
     return { ...options, dockerSocket: null };
+  }
+}
+
+/** @throws FolderLockError */
+function makeFolder({ state, logs }: Layout): void {
+  try {
+    // Not both at once: Node's recursive mkdir says ENOENT of a file system that is read-only.
+    mkdirSync(dirname(state), { recursive: true });
+    if (!existsSync(state)) mkdirSync(state, { mode: 0o700 });
+    mkdirSync(logs, { recursive: true, mode: 0o700 });
+    accessSync(state, constants.W_OK);
+  } catch (cause) {
+    const sentence = `nothing can be kept in ${state} (${messageOf(cause)}): choose another folder`;
+    throw new FolderLockError(
+      { code: 'unusable', folder: state },
+      `${sentence} with --state`,
+      cause,
+    );
   }
 }
 

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { CodedError, codeOf } from '../../core/errors.ts';
 
 export class FolderLockError extends CodedError<{
-  readonly code: 'locked';
+  readonly code: 'locked' | 'unusable';
   readonly folder: string;
 }> {
   override readonly name = 'FolderLockError';

@@ -58,8 +58,11 @@ function consumerText(consumer: string): string {
 /** The last lines of a log, for a person who has just been told that something failed. */
 export function tailOf(logPath: string): string {
   try {
-    const lines = readFileSync(logPath, 'utf8').trimEnd().split('\n').slice(-TAIL_LINES);
-    return lines.map((line) => `  | ${line.slice(0, TAIL_LINE_CHARACTERS_MAX)}`).join('\n');
+    const lines = readFileSync(logPath, 'utf8').trimEnd().split('\n');
+    // One that ends again and again says the same each time.
+    const different = lines.filter((line, index) => line !== lines[index - 1]);
+    const tail = different.slice(-TAIL_LINES);
+    return tail.map((line) => `  | ${line.slice(0, TAIL_LINE_CHARACTERS_MAX)}`).join('\n');
   } catch {
     return '  | (there is no log)';
   }

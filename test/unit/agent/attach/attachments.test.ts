@@ -138,7 +138,9 @@ test('a mount that is busy names who uses it and goes as soon as they stop', asy
   ]);
   await attachments.retryPending();
   expect(node.machine.mounts.length).toBe(1);
-  expect(attachments.local(node.cluster.volumeId).message).toMatch(/not detached yet.*bash/);
+  expect(attachments.local(node.cluster.volumeId).message).toMatch(
+    /^detached as soon as possible: in use by pid 77 \(bash\)$/,
+  );
   node.machine.busy.clear();
   node.machine.links.delete('/proc/77/cwd');
   expect(await attachments.inUse()).toEqual([]);
