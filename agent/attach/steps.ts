@@ -84,6 +84,8 @@ export class AttachSteps {
       const request = this.deviceRequest(volume.id, grant);
       const attached = await this.#device(volume, request);
       await save({ device: attached.device, processes: [...attached.processes] });
+      // The kernel keeps the flag of a loop device for whoever comes next.
+      await this.setWritable(attached.device, true);
       if (draft.kind === 'mount') await save(await this.#mount(volume, attachment));
     }
     await save({ phase: 'attached' });
@@ -134,6 +136,16 @@ export class AttachSteps {
     await runOk(this.#dependencies.commands, line, { timeoutMs: BLOCKDEV_TIMEOUT_MS });
   }
 
+  /** Its number may be somebody else's device next. */
+  async #leaveWritable({ kind, device, volumeName }: Attachment): Promise<void> {
+    if (kind !== 'device' || device === null) return;
+    try {
+      await this.setWritable(device, true);
+    } catch (error) {
+      this.#dependencies.log.warn('device not set writable', { volume: volumeName, error });
+    }
+  }
+
   /** Whether a mount shows this volume: its file system, or its device node. */
   async ours(attachment: Attachment): Promise<(mount: MountEntry) => boolean> {
     const { device, kind } = attachment;
@@ -177,6 +189,7 @@ export class AttachSteps {
     const { fileSystems, paths, attacher } = this.#dependencies;
     const mountpoint = paths.mountpoint(attachment.volumeId);
     await this.#unpublish(attachment, patienceMs);
+    await this.#leaveWritable(attachment);
     if (attachment.kind === 'mount' && (await fileSystems.mounted(mountpoint)) !== null) {
       await this.#unmount(attachment, mountpoint, patienceMs);
     }

@@ -25,6 +25,9 @@ async function staged(node = new FakeNode(), more: Partial<Stage> = {}) {
   return { node, ...agent };
 }
 
+const lastBlockdev = (node: FakeNode) =>
+  node.machine.ran.findLast((line) => line.startsWith('blockdev --set'));
+
 const places = (node: FakeNode) => node.machine.mounts.map(({ point }) => point);
 
 test('a volume is mounted once and shown wherever it is published', async () => {
@@ -147,9 +150,14 @@ test('a raw device is shown as a file, with one mode for all who have it', async
   await expect(publications.publish('data', writer)).rejects.toMatchObject({ code: 'inUse' });
   await publications.unpublish('data', { targetPath: TARGET });
   await publications.publish('data', writer);
-  expect(node.machine.ran).toContain('blockdev --setrw /dev/fake0');
+  expect(lastBlockdev(node)).toBe('blockdev --setrw /dev/fake0');
   await publications.unpublish('data', { targetPath: '/kubelet/two' });
+  await publications.publish('data', device);
+  expect(lastBlockdev(node)).toBe('blockdev --setro /dev/fake0');
+  await publications.unpublish('data', { targetPath: TARGET });
   await attachments.detach('data', { consumer: STAGING });
+  // The next who gets a loop device of that number can write to it.
+  expect(lastBlockdev(node)).toBe('blockdev --setrw /dev/fake0');
   expect(node.leftovers()).toEqual([]);
 });
 
