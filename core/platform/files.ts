@@ -80,6 +80,13 @@ export interface Files {
   lock(path: string): Promise<FileLock>;
   /** Changes when the file system that holds `path` is mounted anew (R15). */
   mountId(path: string): Promise<string>;
+  /**
+   * syncfs(2) on a descriptor of its own: writes back everything on the file system that holds
+   * `path`. Fails when some write-back there, of whatever file, failed since the mount and no such
+   * call has told anybody yet: the kernel keeps these errors apart from those that an fdatasync
+   * reports. Never fails for that reason before Linux 5.8 or without libc.
+   */
+  syncFileSystem(path: string): Promise<void>;
 }
 
 export interface Host {

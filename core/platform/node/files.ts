@@ -141,6 +141,16 @@ export class NodeFiles implements Files {
     return `${unique ?? mount.id} ${mount.device} ${mount.source}`;
   }
 
+  async syncFileSystem(path: string): Promise<void> {
+    const libc = this.#libc;
+    if (libc === null) return;
+    await using handle = await fsp.open(path, O_RDONLY);
+    const errno = await new Promise<number>((resolve) => {
+      libc.syncFileSystem(handle.fd, resolve);
+    });
+    if (errno !== 0) throw systemError('syncfs', errno);
+  }
+
   async #replaceNow(path: string, content: Buffer): Promise<void> {
     const temporary = join(dirname(path), `${basename(path)}${TEMPORARY_SUFFIX}`);
     // What a crash left there is removed, not truncated: it may be a link to something else.

@@ -19,6 +19,8 @@ export interface Libc {
     whence: number,
     done: (errno: number, positionBytes: number) => void,
   ): void;
+  /** Writes back the file system of an open file, and tells of write-back that failed. */
+  syncFileSystem(descriptor: number, done: (errno: number) => void): void;
   /** flock(LOCK_EX | LOCK_NB): belongs to the open file, ends when that is closed. */
   lockNow(descriptor: number): number;
   /** The 64-bit mount id that is never used twice (Linux 6.8), as decimal; null where unknown. */
@@ -102,6 +104,7 @@ function bindLibc(koffi: Koffi): Libc {
   const fallocate = library.func('int fallocate(int, int, int64_t, int64_t)');
   const lseek = library.func('int64_t lseek(int, int64_t, int)');
   const flock = library.func('int flock(int, int)');
+  const syncfs = library.func('int syncfs(int)');
   const statx = library.func('int statx(int, const char *, int, unsigned int, void *)');
   const calls = new CallQueue();
   const timespec = Buffer.alloc(16);
@@ -136,6 +139,9 @@ function bindLibc(koffi: Koffi): Libc {
     },
     seek(descriptor, offsetBytes, whence, done) {
       call(lseek, [descriptor, offsetBytes, whence], done);
+    },
+    syncFileSystem(descriptor, done) {
+      call(syncfs, [descriptor], done);
     },
     lockNow(descriptor) {
       return flock(descriptor, LOCK_EX | LOCK_NB) === 0 ? 0 : koffi.errno();

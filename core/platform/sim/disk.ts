@@ -8,6 +8,7 @@ import { fileError, Namespace, SimFolder } from './namespace.ts';
 import type { SimProcess } from './process.ts';
 import type { Range, SimRandom } from './random.ts';
 import type { Simulation } from './simulation.ts';
+import { WriteBackErrors } from './write-back-errors.ts';
 
 export interface DiskLatency {
   readonly readMs: Range;
@@ -70,6 +71,7 @@ export class SimDisk {
   #stalledUntilMs = 0;
   #held: (() => void)[] | null = null;
   #powerCuts = 0;
+  readonly #writeBackErrors = new WriteBackErrors();
 
   constructor(simulation: Simulation, options: SimDiskOptions) {
     this.name = options.name;
@@ -165,6 +167,27 @@ export class SimDisk {
   /** A failed write-back: see SimInode.forget. */
   forget(inode: SimInode, mark: number): void {
     inode.forget(mark, this.#random);
+    this.#writeBackErrors.add();
+  }
+
+  /** What a descriptor that is opened now has seen of the failed write-backs of this disk. */
+  writeBackErrorsSeen(): number {
+    return this.#writeBackErrors.seen();
+  }
+
+  /** All that is dirty, as it is when syncfs begins. */
+  markAll(): () => void {
+    const names = this.names.markAll();
+    const marks = this.names.files('entries').map((inode) => ({ inode, mark: inode.mark() }));
+    return () => {
+      this.names.commit(names);
+      for (const { inode, mark } of marks) inode.commit(mark);
+    };
+  }
+
+  /** @throws EIO when a write-back failed that `seen` does not cover: then it is told for good. */
+  tellWriteBackErrors(seen: number, path: string): void {
+    if (this.#writeBackErrors.tell(seen)) throw fileError('EIO', path);
   }
 
   closed(inode: SimInode): void {
@@ -198,6 +221,7 @@ export class SimDisk {
       assert(inode.openCount === 0, 'a disk with open files is busy');
       inode.commit(inode.mark());
     }
+    this.#writeBackErrors.forget();
   }
 
   losePower(): void {
@@ -206,6 +230,7 @@ export class SimDisk {
     const mood = drawMood(this.#random);
     this.#note(`power cut, ${this.unflushedCount} unflushed changes, ${JSON.stringify(mood)}`);
     this.names.crash(mood, this.#random);
+    this.#writeBackErrors.forget();
     this.#recount();
   }
 

@@ -158,6 +158,25 @@ export class SimFiles implements Files {
     });
   }
 
+  async syncFileSystem(path: string): Promise<void> {
+    const seen = await this.#call(path, 'open to sync all', (disk, inner) => {
+      disk.names.find(inner);
+      return disk.writeBackErrorsSeen();
+    });
+    let commit = (): void => undefined;
+    await this.#call(
+      path,
+      'syncfs',
+      (disk, inner) => {
+        commit();
+        disk.tellWriteBackErrors(seen, inner);
+      },
+      (disk) => {
+        commit = disk.markAll();
+      },
+    );
+  }
+
   async #replaceNow(path: string, content: Buffer): Promise<void> {
     const temporary = `${path}${TEMPORARY_SUFFIX}`;
     await this.remove(temporary);

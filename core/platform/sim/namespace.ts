@@ -117,6 +117,10 @@ export class Namespace {
     return this.#committedCount + last + 1;
   }
 
+  markAll(): number {
+    return this.#committedCount + this.#journal.length;
+  }
+
   commit(mark: number): void {
     const count = Math.max(0, mark - this.#committedCount);
     const committed = this.#journal.slice(0, count);

@@ -49,6 +49,7 @@ function wrapped() {
     allocatedBytes: files.allocatedBytes.bind(files),
     lock: files.lock.bind(files),
     mountId: files.mountId.bind(files),
+    syncFileSystem: files.syncFileSystem.bind(files),
   };
 }
 

@@ -221,6 +221,11 @@ describe('real folders', () => {
       code: 'ENOENT',
     });
   });
+
+  test('are written back with all that is on their file system', async () => {
+    await using folder = await temporaryFolder('files');
+    await files.syncFileSystem(folder.path);
+  });
 });
 
 needs({ linux: true, root: true }).describe('a small file system', () => {
@@ -261,3 +266,35 @@ needs({ linux: true, root: true }).describe('a small file system', () => {
     expect(ids.size).toBe(3);
   });
 });
+
+needs({ linux: true, root: true, command: ['mkfs.ext4', 'losetup'] }).test(
+  'R14: a failed write-back is told by syncfs, though an fdatasync was told of it before',
+  async () => {
+    const files = new NodeFiles(libraries[0][1]);
+    await using folder = await temporaryFolder('files');
+    const [small, mounted] = [join(folder.path, 'small'), join(folder.path, 'mounted')];
+    mkdirSync(small);
+    mkdirSync(mounted);
+    // A disk that fails: its image is larger than the file system that it lies on.
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'openebs-test', small]);
+    try {
+      const image = join(small, 'image');
+      execFileSync('truncate', ['-s', '64M', image]);
+      execFileSync('mkfs.ext4', ['-q', '-O', '^has_journal', image]);
+      execFileSync('mount', ['-o', 'loop', image, mounted]);
+      try {
+        const file = await files.open(join(mounted, 'file'), 'create');
+        expect(await write(file, 0, Buffer.alloc(16 * MiB, 1))).toBeNull();
+        const [failure] = await called<[Error | null]>((done) => file.datasync(done));
+        expect(failure).not.toBeNull();
+        await called((done) => file.close(done));
+        await expect(files.syncFileSystem(mounted)).rejects.toThrow(/syncfs/);
+        await files.syncFileSystem(mounted);
+      } finally {
+        execFileSync('umount', [mounted]);
+      }
+    } finally {
+      execFileSync('umount', [small]);
+    }
+  },
+);

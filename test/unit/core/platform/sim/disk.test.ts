@@ -361,6 +361,41 @@ describe('files', () => {
     await files.lock('/lock');
   });
 
+  test('tell of a failed write-back twice: once by fdatasync, once by syncfs', async () => {
+    const { machine, files } = machineOf(1);
+    const file = await files.create('/file');
+    const fail = async (): Promise<void> => {
+      await file.write(0, A);
+      const effect = { kind: 'error', code: 'EIO' } as const;
+      machine.disk().addFault({ operation: 'datasync', countMax: 1, effect });
+      await expect(file.datasync()).rejects.toMatchObject({ code: 'EIO' });
+      await file.datasync();
+    };
+    await files.syncFileSystem('/');
+    for (let round = 0; round < 2; round += 1) {
+      await fail();
+      await expect(files.syncFileSystem('/')).rejects.toMatchObject({ code: 'EIO' });
+      await files.syncFileSystem('/');
+    }
+    await fail();
+    machine.losePower();
+    machine.boot();
+    await filesOf(machine.process('two')).syncFileSystem('/');
+  });
+
+  test('are all durable after syncfs', async () => {
+    for (let seed = 0; seed < 10; seed += 1) {
+      const { machine, files } = machineOf(seed);
+      await files.makeFolder('/pool');
+      const file = await files.create('/pool/file');
+      await file.write(0, A);
+      await files.syncFileSystem('/pool');
+      machine.losePower();
+      machine.boot();
+      expect(await filesOf(machine.process('two')).readWhole('/pool/file')).toBe(A.toString());
+    }
+  });
+
   test('of an unmounted disk are gone, and the path means the root disk', async () => {
     const { machine, files } = machineOf(1);
     const pool = machine.newDisk('pool');
