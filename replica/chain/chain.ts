@@ -28,6 +28,7 @@ import { FlushGate } from './flush-gate.ts';
 import type { DirtyPage } from './layer-index.ts';
 import { type Layer, LayerStack } from './layer-stack.ts';
 import { mediumFailure } from './storage-error.ts';
+import type { SyncFlag } from './sync-flag.ts';
 import { unmapBlocks } from './unmap-blocks.ts';
 import { writeBlocks } from './write-blocks.ts';
 
@@ -37,6 +38,8 @@ export interface ChainOptions {
   readonly layers: readonly Layer[];
   /** The head's index as a power cut leaves it (see layer-index.ts). */
   readonly durableIndex: File;
+  /** Set while a flush is under way, for a process that is killed in it (R14). */
+  readonly syncFlag: SyncFlag;
   /** Why every flush fails since a past run, or null. */
   readonly failure: string | null;
   /** Called once, when flushes begin to fail; their answers wait until `stored` is called. */
@@ -53,6 +56,7 @@ export class Chain implements BlockDevice {
   readonly sizeBytes: number;
   readonly #layers: readonly Layer[];
   readonly #durableIndex: File;
+  readonly #syncFlag: SyncFlag;
   readonly #onFailed: ChainOptions['onFailed'];
   readonly #parts: ChainParts;
   readonly #flushes: FlushGate;
@@ -64,6 +68,7 @@ export class Chain implements BlockDevice {
     this.sizeBytes = options.sizeBytes;
     this.#layers = options.layers;
     this.#durableIndex = options.durableIndex;
+    this.#syncFlag = options.syncFlag;
     this.#onFailed = options.onFailed;
     this.#failedTold = options.failure !== null;
     this.#breaks = options.breaks ?? NO_BREAKS;
@@ -182,6 +187,9 @@ export class Chain implements BlockDevice {
   /** Only when no call is in flight. */
   async close(): Promise<void> {
     assert(this.#parts.lock.count === 0, 'a chain is closed when nothing is in flight');
+    await new Promise<void>((resolve) => {
+      this.#syncFlag.close(resolve);
+    });
     const files = new Set([this.#durableIndex]);
     for (const layer of this.#layers) files.add(layer.data).add(layer.index.file);
     for (const file of files) {
@@ -199,15 +207,27 @@ export class Chain implements BlockDevice {
     return error !== null;
   }
 
-  /** Durable are, in this order: the data, then the index entries that speak of it (R27). */
   #sync(done: BlockDone): void {
+    const what = `flush of ${this.#parts.stack.head.name}`;
+    const finish = (error: Error | null): void => {
+      if (error === null) {
+        this.#syncFlag.clear();
+        done(null);
+        return;
+      }
+      const answer = () => done(mediumFailure(error, what));
+      this.#syncFlag.fail(() => this.#fail(`${what} failed: ${error.message}`, answer));
+    };
+    this.#syncFlag.set((error) => {
+      if (error === null) this.#syncNow(finish);
+      else finish(error);
+    });
+  }
+
+  /** Durable are, in this order: the data, then the index entries that speak of it (R27). */
+  #syncNow(finish: (error: Error | null) => void): void {
     const { head } = this.#parts.stack;
     const pages = head.index.takeDirtyPages();
-    const finish = (error: Error | null): void => {
-      if (error === null) done(null);
-      else this.#fail(`flush of ${head.name} failed: ${error.message}`, () => done(failure(error)));
-    };
-    const failure = (error: Error) => mediumFailure(error, `flush of ${head.name}`);
     if (this.#breaks.has('R27-index-first')) {
       this.#writePages(pages, (error) => {
         if (error === null) head.data.datasync(finish);

@@ -29,3 +29,10 @@ export {
   type StorageErrorCode,
   storageError,
 } from './storage-error.ts';
+export {
+  parseSyncFlag,
+  SYNC_FLAG_AT,
+  SYNC_FLAG_BYTES,
+  SyncFlag,
+  type SyncFlagState,
+} from './sync-flag.ts';

@@ -23,3 +23,4 @@ export {
   retireLayers,
   storeFailedMark,
 } from './replica-folder.ts';
+export { WriteBackCheck } from './write-back-check.ts';

@@ -7,7 +7,7 @@
  * after the process was killed.
  */
 import { messageOf } from '../../core/errors.ts';
-import type { File, Files } from '../../core/platform/index.ts';
+import type { Clock, File, Files } from '../../core/platform/index.ts';
 import {
   asStorageError,
   BLOCK_BYTES,
@@ -19,6 +19,10 @@ import {
   type Layer,
   LayerIndex,
   newerFormat,
+  parseSyncFlag,
+  SYNC_FLAG_AT,
+  SYNC_FLAG_BYTES,
+  SyncFlag,
   sealPage,
   unsealPage,
 } from '../chain/index.ts';
@@ -33,6 +37,7 @@ import {
 } from './callbacks.ts';
 import { isFields } from './document.ts';
 import { layerPaths } from './paths.ts';
+import type { WriteBackCheck } from './write-back-check.ts';
 
 const INDEX_KIND = { name: 'index', formatVersion: 1 } as const;
 const LIVE_KIND = { name: 'live', formatVersion: 1 } as const;
@@ -104,6 +109,7 @@ export async function openFrozenLayer(
 export interface OpenedHead {
   readonly layer: Layer;
   readonly durableIndex: File;
+  readonly syncFlag: SyncFlag;
   /** What a process before us had answered could not be made durable: as a failed flush (R14). */
   readonly syncFailure: string | null;
 }
@@ -113,9 +119,14 @@ export async function openHeadLayer(
   files: Files,
   folder: string,
   layer: LayerName,
-  options: { readonly sizeBytes: number; readonly cache: CacheId },
+  options: {
+    readonly sizeBytes: number;
+    readonly cache: CacheId;
+    readonly clock: Clock;
+    readonly writeBack: WriteBackCheck;
+  },
 ): Promise<OpenedHead> {
-  const { sizeBytes, cache } = options;
+  const { sizeBytes, cache, clock, writeBack } = options;
   const paths = layerPaths(folder, layer.name);
   const blockCount = sizeBytes / BLOCK_BYTES;
   const indexBytes = indexFileBytes(blockCount);
@@ -127,9 +138,14 @@ export async function openHeadLayer(
   const header = { layerId: layer.id, blockCount, ...cache };
   const isCurrent = await isLiveHeader(live, header);
   const pages = await unionOfPages(durable, live, indexBytes);
+  const flag = parseSyncFlag(await readFrom(live, SYNC_FLAG_AT, SYNC_FLAG_BYTES));
+  const syncFlag = new SyncFlag(live, clock, await writeBack.errorsKnown());
   let syncFailure: string | null = null;
   if (isCurrent) {
-    syncFailure = await makeLiveDurable({ data, durable, live }, pages);
+    syncFailure = await writeBack.failureOf(flag);
+    syncFailure = await flagged(syncFlag, syncFailure, () =>
+      makeLiveDurable({ data, durable, live }, pages),
+    );
   } else {
     await restartLive({ durable, live }, pages, header);
   }
@@ -138,8 +154,32 @@ export async function openHeadLayer(
   return {
     layer: { ...layer, data, index: new LayerIndex(source, blockCount, pages) },
     durableIndex: durable,
+    syncFlag,
     syncFailure,
   };
+}
+
+/** Making durable at the start is a flush like any other: it may be killed as well (R14). */
+async function flagged(
+  flag: SyncFlag,
+  failureBefore: string | null,
+  makeDurable: () => Promise<string | null>,
+): Promise<string | null> {
+  let failure = failureBefore;
+  if (failure === null) {
+    const refused = await new Promise<Error | null>((resolve) => {
+      flag.set(resolve);
+    });
+    failure = refused === null ? await makeDurable() : refused.message;
+  }
+  if (failure === null) {
+    flag.clear();
+  } else {
+    await new Promise<void>((resolve) => {
+      flag.fail(resolve);
+    });
+  }
+  return failure;
 }
 
 /** What is opened here is closed again unless everything went well. */

@@ -2,7 +2,7 @@
  * A chain in its folder: chain.json names the layers, newest first. Only the head is made today;
  * what reads a chain takes any number of layers.
  */
-import type { Files } from '../../core/platform/index.ts';
+import type { Clock, Files } from '../../core/platform/index.ts';
 import {
   asStorageError,
   Chain,
@@ -21,6 +21,7 @@ import {
   openHeadLayer,
 } from './layer-files.ts';
 import { chainPath, layerPaths } from './paths.ts';
+import type { WriteBackCheck } from './write-back-check.ts';
 
 const KIND = { name: 'chain', formatVersion: 1 } as const;
 const LAYERS_MAX = 1024;
@@ -90,6 +91,8 @@ export async function createLayersFolder(
 export interface OpenChainOptions {
   readonly sizeBytes: number;
   readonly cache: CacheId;
+  readonly clock: Clock;
+  readonly writeBack: WriteBackCheck;
   readonly failure: string | null;
   readonly onFailed: ChainOptions['onFailed'];
   readonly breaks?: ReadonlySet<ReplicaBreak>;
@@ -108,8 +111,8 @@ export async function openLayersFolder(
     for (const entry of older) {
       opened.push(await openFrozenLayer(files, folder, entry, options.sizeBytes));
     }
-    const { sizeBytes, cache, onFailed, breaks = NO_BREAKS } = options;
-    const head = await openHeadLayer(files, folder, headEntry, { sizeBytes, cache });
+    const { sizeBytes, onFailed, breaks = NO_BREAKS } = options;
+    const head = await openHeadLayer(files, folder, headEntry, options);
     const failure = options.failure ?? head.syncFailure;
     if (options.failure === null && failure !== null) {
       await new Promise<void>((resolve) => {
@@ -117,8 +120,8 @@ export async function openLayersFolder(
       });
     }
     const layers = [head.layer, ...opened];
-    const { durableIndex } = head;
-    return new Chain({ sizeBytes, layers, durableIndex, failure, onFailed, breaks });
+    const { durableIndex, syncFlag } = head;
+    return new Chain({ sizeBytes, layers, durableIndex, syncFlag, failure, onFailed, breaks });
   } catch (error) {
     for (const layer of opened) {
       layer.data.close(() => undefined);

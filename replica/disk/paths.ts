@@ -1,5 +1,6 @@
 /**
  *     POOL/pool.json                        the pool's id, made by the agent
+ *     POOL/write-back-errors                how many were found (write-back-check.ts)
  *     POOL/replicas/REPLICA/                one replica:
  *       identity.json                       who it is
  *       promise  failed  record  current    slot files (slot-file.ts)

@@ -16,6 +16,7 @@ import {
   type ReplicaFolder,
   type ReplicaIdentity,
   storeFailedMark,
+  WriteBackCheck,
 } from '../disk/index.ts';
 
 const MARK_RETRY_MS = 1_000;
@@ -58,6 +59,7 @@ export class ReplicaState {
   readonly #platform: Platform;
   readonly #log: EventLog;
   readonly #breaks: ReadonlySet<ReplicaBreak>;
+  readonly #writeBack: WriteBackCheck;
   #promise: PromiseAnswer;
   #chain: Chain | null = null;
   #chainProblem: StorageError | null = null;
@@ -71,7 +73,7 @@ export class ReplicaState {
 
   private constructor(
     platform: Platform,
-    options: Pick<StateOptions, 'log' | 'broken' | 'breaks'>,
+    options: Pick<StateOptions, 'log' | 'broken' | 'breaks' | 'poolPath'>,
     opened: { readonly folder: ReplicaFolder; readonly cache: CacheId },
   ) {
     this.#platform = platform;
@@ -79,6 +81,7 @@ export class ReplicaState {
     this.#breaks = options.breaks;
     this.folder = opened.folder;
     this.cache = opened.cache;
+    this.#writeBack = new WriteBackCheck(platform.files, options.poolPath);
     this.#broken = options.broken;
     for (const slot of [this.folder.promise, this.folder.record, this.folder.current]) {
       slot.onBroken = (detail) => {
@@ -178,11 +181,14 @@ export class ReplicaState {
   }
 
   /** Opens a layers folder of ours. */
-  openChain(name: string): Promise<Chain> {
+  async openChain(name: string): Promise<Chain> {
+    if (this.failed) await this.#writeBack.takeKnownFailure();
     const mark = failedMarkOf(this.folder);
     return openLayersFolder(this.#platform.files, `${this.folder.path}/${name}`, {
       sizeBytes: this.folder.identity.sizeBytes,
       cache: this.cache,
+      clock: this.#platform.clock,
+      writeBack: this.#writeBack,
       failure: mark?.folder === name ? mark.detail : null,
       onFailed: (detail, stored) => this.#markFailed(name, detail, stored),
       breaks: this.#breaks,

@@ -1,11 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import { type BlockDone, blockError } from '../../../../core/block/block-device.ts';
+import type { Platform } from '../../../../core/platform/index.ts';
 import { KiB, MiB } from '../../../../core/units.ts';
 import { Op, Status } from '../../../../core/wire/frame.ts';
 import { FlushGate } from '../../../../replica/chain/flush-gate.ts';
 import { expectSame } from '../../../contract/block-device-checks.ts';
+import { createChain, flushed, openChain, written } from '../../../fixtures/chains.ts';
 import { SimulatedReplica } from '../../../fixtures/simulated-replica.ts';
-import { simulate } from '../../../fixtures/simulation.ts';
+import { filesOf, simulate } from '../../../fixtures/simulation.ts';
 import { jsonOf } from '../../../fixtures/wire-client.ts';
 
 describe('R14, the gate:', () => {
@@ -112,6 +114,124 @@ test('R14: what was answered before a kill cannot be flushed after it: failed as
   await replica.restart();
   const again = await replica.data(1);
   expect((await replica.finish(again.ask(Op.flush)))?.status).toBe(Status.failed);
+});
+
+describe('R14: killed', () => {
+  /** The flush takes 50 ms and ends as told; the replica is killed after 10. */
+  async function killedInFlush(fails: boolean) {
+    const { replica, data } = await attached();
+    await replica.finish(data.write(0, Buffer.alloc(64 * KiB, 1)));
+    const disk = replica.machine.disk();
+    const fault = { operation: 'datasync', pathIncludes: '.img', countMax: 1 } as const;
+    disk.addFault({ ...fault, effect: { kind: 'delay', delayMs: 50 } });
+    if (fails) disk.addFault({ ...fault, effect: { kind: 'error', code: 'EIO' } });
+    void data.ask(Op.flush);
+    await replica.simulation.runFor(10);
+    await replica.kill();
+    replica.process = replica.machine.process('replica');
+    await replica.open();
+    return { replica, data: await replica.data(1) };
+  }
+
+  test('in a flush that fails, a replica knows of the failure afterwards, and for good', async () => {
+    const { replica, data } = await killedInFlush(true);
+    expect((await replica.finish(data.ask(Op.flush)))?.status).toBe(Status.failed);
+    await replica.restart();
+    const again = await replica.data(1);
+    expect((await replica.finish(again.ask(Op.flush)))?.status).toBe(Status.failed);
+  });
+
+  test('in a flush that goes well, it goes on, with all that it had', async () => {
+    const { replica, data } = await killedInFlush(false);
+    expect((await replica.finish(data.ask(Op.flush)))?.status).toBe(Status.ok);
+    await replica.powerCut();
+    const after = await replica.data(1);
+    expectSame(await replica.finish(after.read(0, 64 * KiB)), Buffer.alloc(64 * KiB, 1));
+  });
+
+  test('between a failure and its mark, it needs no kernel that tells of it once more', async () => {
+    const { replica, data } = await attached();
+    await replica.finish(data.write(0, Buffer.alloc(64 * KiB, 1)));
+    const disk = replica.machine.disk();
+    const fault = { operation: 'datasync', countMax: 1 } as const;
+    disk.addFault({ ...fault, pathIncludes: '.img', effect: { kind: 'error', code: 'EIO' } });
+    const mark = { operation: 'write', pathIncludes: '/failed' } as const;
+    disk.addFault({ ...mark, effect: { kind: 'error', code: 'EIO' } });
+    void data.ask(Op.flush);
+    await replica.simulation.runFor(50);
+    const stranger = filesOf(replica.machine.process('stranger'));
+    await expect(stranger.syncFileSystem('/')).rejects.toMatchObject({ code: 'EIO' });
+    await replica.kill();
+    disk.clearFaults();
+    await replica.restart();
+    const again = await replica.data(1);
+    expect((await replica.finish(again.ask(Op.flush)))?.status).toBe(Status.failed);
+  });
+
+  test('long after the last one, nobody is asked at the next start', async () => {
+    const { replica, data } = await attached();
+    await replica.finish(data.write(0, Buffer.alloc(64 * KiB, 1)));
+    expect((await replica.finish(data.ask(Op.flush)))?.status).toBe(Status.ok);
+    await replica.simulation.runFor(3_000);
+    const stranger = filesOf(replica.machine.process('stranger'));
+    await failWriteBack(replica, stranger);
+    await replica.restart();
+    const again = await replica.data(1);
+    expect((await replica.finish(again.ask(Op.flush)))?.status).toBe(Status.ok);
+  });
+});
+
+/** Of a file that is nobody's. */
+async function failWriteBack(
+  replica: SimulatedReplica,
+  files: ReturnType<typeof filesOf>,
+): Promise<void> {
+  const file = await files.create('/stranger');
+  await file.write(0, Buffer.alloc(KiB, 1));
+  const fault = { operation: 'datasync', pathIncludes: 'stranger', countMax: 1 } as const;
+  replica.machine.disk().addFault({ ...fault, effect: { kind: 'error', code: 'EIO' } });
+  await expect(file.datasync()).rejects.toMatchObject({ code: 'EIO' });
+}
+
+test('R14: all that were killed in a flush in one pool hear of a failure that is told once', async () => {
+  const simulation = simulate(1);
+  const machine = simulation.machine('n1');
+  const setup = machine.process('setup').platform;
+  await simulation.finish(setup.files.makeFolder('/pool'));
+  const placeOf = (name: string, platform: Platform) => {
+    return { platform, folder: `/pool/${name}`, sizeBytes: MiB, poolPath: '/pool' };
+  };
+  const names = ['one', 'two', 'three'] as const;
+  for (const name of names) await simulation.finish(createChain(placeOf(name, setup)));
+  const fault = { operation: 'datasync', pathIncludes: '.img' } as const;
+  const [one, two, three] = await Promise.all(
+    names.map(async (name) => {
+      const process = machine.process(name);
+      const chain = await simulation.finish(openChain(placeOf(name, process.platform)));
+      await simulation.finish(written(chain, 0, Buffer.alloc(64 * KiB, 1)));
+      return { process, chain };
+    }),
+  );
+  // Of the third one every flush had ended.
+  if (three !== undefined) await simulation.finish(flushed(three.chain));
+  await simulation.runFor(3_000);
+  machine.disk().addFault({ ...fault, effect: { kind: 'delay', delayMs: 50 } });
+  machine.disk().addFault({ ...fault, effect: { kind: 'error', code: 'EIO' } });
+  for (const each of [one, two]) each?.chain.flush(() => undefined);
+  await simulation.runFor(10);
+  for (const each of [one, two, three]) each?.process.kill();
+  await simulation.runFor(100);
+  machine.disk().clearFaults();
+  const failures: string[] = [];
+  for (const name of names) {
+    const { platform } = machine.process(name);
+    const onFailed = (_detail: string, stored: () => void): void => {
+      failures.push(name);
+      stored();
+    };
+    await simulation.finish(openChain(placeOf(name, platform), onFailed));
+  }
+  expect(failures).toEqual(['one', 'two']);
 });
 
 test('R27: an index entry that cannot be written makes flushes fail, as memory says otherwise', async () => {

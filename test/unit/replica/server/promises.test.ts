@@ -31,7 +31,7 @@ test('R8: of a promise that power cut off, either the old or the new one is ther
     const replica = await start(seed);
     const control = await replica.control(1);
     void control.askJson(Op.promise, { epoch: 2, instance: 'late' });
-    await replica.simulation.runFor(replica.simulation.random.below(100) / 10);
+    await replica.simulation.runFor(seed / 10);
     await replica.powerCut();
     const { epoch } = (await promised(replica)) as { epoch: number };
     expect([1, 2]).toContain(epoch);
