@@ -2,6 +2,7 @@ export type { ReplicaIdentity } from './identity.ts';
 export { type CacheId } from './layer-files.ts';
 export {
   allocatedBytesOf,
+  cacheOfLayers,
   createLayersFolder,
   type OpenChainOptions,
   openLayersFolder,

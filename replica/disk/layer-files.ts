@@ -41,6 +41,8 @@ import type { WriteBackCheck } from './write-back-check.ts';
 
 const INDEX_KIND = { name: 'index', formatVersion: 1 } as const;
 const LIVE_KIND = { name: 'live', formatVersion: 1 } as const;
+/** Between the id of a mount and that of a life of `.live`; no mount has it. */
+const LIFE_MARK = ' live ';
 const NO_HEADER = Buffer.alloc(INDEX_HEADER_BYTES);
 
 /** Boot and mount id: what tells whether the page cache is still the one that was written to. */
@@ -239,6 +241,38 @@ async function checkIndexHeader(
       }
       if (value['blockCount'] !== expected.blockCount) throw corruptFile(path, 'other block count');
     }
+  }
+}
+
+/**
+ * The cache that what was answered is in: of the mount, and of one life of `.live`. Where that does
+ * not say that it is the one of this mount, the entries that it had are lost as those of a page
+ * cache are, and so is the id: whoever knew the former one is told by it (R15).
+ *
+ * @param fresh makes a new life's name.
+ */
+export async function cacheOfHead(
+  files: Files,
+  folder: string,
+  layer: LayerName,
+  options: { readonly sizeBytes: number; readonly mount: CacheId; readonly fresh: () => string },
+): Promise<CacheId> {
+  const { sizeBytes, mount, fresh } = options;
+  const begun = { ...mount, mountId: `${mount.mountId}${LIFE_MARK}${fresh()}` };
+  const { live: path } = layerPaths(folder, layer.name);
+  if (!(await files.exists(path))) return begun;
+  const live = await files.open(path, 'read');
+  try {
+    const header = unsealPage(LIVE_KIND, await readFrom(live, 0, INDEX_HEADER_BYTES));
+    if (header.kind !== 'valid' || !isFields(header.value)) return begun;
+    const { mountId } = header.value;
+    if (typeof mountId !== 'string' || mountId.split(LIFE_MARK)[0] !== mount.mountId) return begun;
+    const blockCount = sizeBytes / BLOCK_BYTES;
+    const expected = { layerId: layer.id, blockCount, ...mount, mountId };
+    const isWhole = (await sizeOf(live)) === indexFileBytes(blockCount);
+    return isWhole && (await isLiveHeader(live, expected)) ? { ...mount, mountId } : begun;
+  } finally {
+    await closeFile(live);
   }
 }
 

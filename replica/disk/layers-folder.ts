@@ -15,6 +15,7 @@ import {
 import { isFields, readDocument, writeDocument } from './document.ts';
 import {
   type CacheId,
+  cacheOfHead,
   createLayerFiles,
   type LayerName,
   openFrozenLayer,
@@ -96,6 +97,17 @@ export interface OpenChainOptions {
   readonly failure: string | null;
   readonly onFailed: ChainOptions['onFailed'];
   readonly breaks?: ReadonlySet<ReplicaBreak>;
+}
+
+/** The cache that the folder's answered writes are in: see `cacheOfHead`. @throws StorageError */
+export async function cacheOfLayers(
+  files: Files,
+  folder: string,
+  options: Parameters<typeof cacheOfHead>[3],
+): Promise<CacheId> {
+  const [head] = await readChainDocument(files, folder);
+  if (head === undefined) throw corruptFile(chainPath(folder), 'no head');
+  return cacheOfHead(files, folder, head, options);
 }
 
 /** @throws StorageError */

@@ -6,6 +6,7 @@ import { type Chain, type ReplicaBreak, StorageError } from '../chain/index.ts';
 import {
   allocatedBytesOf,
   type CacheId,
+  cacheOfLayers,
   closeReplicaFolder,
   currentOf,
   type FailedMark,
@@ -54,7 +55,7 @@ export function isTold(error: unknown): error is StorageError {
 
 export class ReplicaState {
   readonly folder: ReplicaFolder;
-  /** Of the mount that our files are on: it stays that one as long as they are open. */
+  /** Of the mount that our files are on, while they are open, and of this life of `.live`. */
   readonly cache: CacheId;
   readonly #platform: Platform;
   readonly #log: EventLog;
@@ -98,7 +99,8 @@ export class ReplicaState {
     try {
       const bootId = platform.host.bootId();
       const mountId = await platform.files.mountId(folder.path);
-      const cache = { bootId, mountId: mountId.slice(0, MOUNT_ID_LENGTH_MAX) };
+      const mount = { bootId, mountId: mountId.slice(0, MOUNT_ID_LENGTH_MAX) };
+      const cache = await currentCache(platform, folder, mount);
       const state = new ReplicaState(platform, options, { folder, cache });
       await state.#openCurrent();
       return state;
@@ -314,5 +316,22 @@ export class ReplicaState {
 
   #endIfBroken(): void {
     if (this.#brokenDetail !== null && this.#unmarkedCount === 0) this.#broken(this.#brokenDetail);
+  }
+}
+
+async function currentCache(
+  platform: Platform,
+  folder: ReplicaFolder,
+  mount: CacheId,
+): Promise<CacheId> {
+  const { files, random } = platform;
+  const { sizeBytes } = folder.identity;
+  const path = `${folder.path}/${currentOf(folder).folder}`;
+  try {
+    return await cacheOfLayers(files, path, { sizeBytes, mount, fresh: () => random.uuid() });
+  } catch (error) {
+    if (!isTold(error)) throw error;
+    // Without its layers it has nothing that a cache could have kept.
+    return mount;
   }
 }

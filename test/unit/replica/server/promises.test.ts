@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { KiB } from '../../../../core/units.ts';
 import { Op, Status } from '../../../../core/wire/frame.ts';
 import { expectSame } from '../../../contract/block-device-checks.ts';
-import { SimulatedReplica } from '../../../fixtures/simulated-replica.ts';
+import { recordOf, SimulatedReplica } from '../../../fixtures/simulated-replica.ts';
 import { simulate } from '../../../fixtures/simulation.ts';
 import { jsonOf, type WireClient } from '../../../fixtures/wire-client.ts';
 
@@ -90,6 +90,41 @@ test('R8: a promise carries the one that it replaced, and where the replica was 
   });
   expect(bootOf()).not.toBe(firstBoot);
 });
+
+test.each(['killed', 'closed'] as const)(
+  'R15: %s, and its .live lost: its cache is lost, and it says so',
+  async (how) => {
+    const replica = await start();
+    const { control, data } = await replica.attach(1);
+    const own = recordOf(1, 1, { targetInstance: 'target-1' });
+    const stored = control.ask(Op.record, { payload: Buffer.from(JSON.stringify(own)) });
+    expect((await replica.finish(stored))?.status).toBe(Status.ok);
+    await replica.finish(data.write(0, Buffer.alloc(4 * KiB, 1)));
+    const cacheNow = async () => {
+      const client = await replica.connect();
+      const { bootId, mountId, promise } = jsonOf(
+        await replica.finish(client.hello(replica.hello())),
+      );
+      const made = promise as { bootId: string; mountId: string };
+      return { kept: made.bootId === bootId && made.mountId === mountId, mountId };
+    };
+    const before = await cacheNow();
+    expect(before.kept).toBe(true);
+    await replica.restart();
+    expect(await cacheNow()).toEqual(before);
+    if (how === 'closed') await replica.finish(replica.replica?.close() ?? Promise.resolve());
+    await replica.kill();
+    replica.process = replica.machine.process('replica');
+    const live = `${replica.folder}/layers-1/volume-head-000.live`;
+    await replica.finish(replica.files.remove(live));
+    await replica.open();
+    const after = await cacheNow();
+    expect(after.kept).toBe(false);
+    // It lost it once: what is answered from now on is kept.
+    await replica.restart();
+    expect(await cacheNow()).toEqual(after);
+  },
+);
 
 test('R8: a promise needs no space', async () => {
   const replica = await start();
