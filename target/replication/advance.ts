@@ -275,7 +275,7 @@ function keepUp(state: State, breaks: Breaks): readonly [State, Effect[]] {
   return [next, effects];
 }
 
-/** R10: in-sync members still away when their time is over, and those without their cache. */
+/** R10: in-sync members still away when their time is over, without their cache, or failed (R14). */
 function missStragglers(state: State): State {
   if (state.phase.kind !== 'promising') return state;
   const members = inSyncMembers(state);
@@ -289,7 +289,10 @@ function missStragglers(state: State): State {
   for (const member of members) {
     if (member.missed !== null) continue;
     if (member.lostCache) next = patch(next, member.id, { missed: 'it lost its cache' });
-    else if (member.link === 'away' && state.stragglersOver) {
+    else if (member.facts?.failed === true && member.link === 'promised') {
+      // Nobody must be made equal to what its kernel forgot (R16).
+      next = patch(next, member.id, { missed: 'its medium failed a flush' });
+    } else if (member.link === 'away' && state.stragglersOver) {
       next = patch(next, member.id, { missed: 'it did not answer at the start' });
       next = { ...next, strangersLeft: true };
     }

@@ -26,20 +26,21 @@ export function bindingIds(state: State): readonly string[] {
 
 /**
  * R13: members that may answer a read: committed, promised, and not about to be removed. Where all
- * have missed a deadline none can be removed, and a late answer is as good as any.
+ * have missed a deadline none can be removed, and a late answer is as good as any. Who failed a flush
+ * may read as it was before the writes that its kernel forgot (R14): only where all have.
  */
 export function readableIds(state: State): readonly string[] {
   const inSync = state.members.filter((member) => isInSync(state, member.id));
   const allMissed = inSync.every((member) => member.missed !== null);
-  return inSync
-    .filter(
-      (member) =>
-        member.link === 'promised' &&
-        (member.missed === null || allMissed) &&
-        !member.diverged &&
-        !member.lostCache,
-    )
-    .map((member) => member.id);
+  const answering = inSync.filter(
+    (member) =>
+      member.link === 'promised' &&
+      (member.missed === null || allMissed) &&
+      !member.diverged &&
+      !member.lostCache,
+  );
+  const intact = answering.filter((member) => member.facts?.failed !== true);
+  return (intact.length > 0 ? intact : answering).map((member) => member.id);
 }
 
 /**

@@ -162,6 +162,29 @@ test('R14: with one replica left, a failed flush and every later one is a medium
   expect((await scene.ended(scene.flush(target))).error).toMatchObject({ code: 'mediumError' });
 });
 
+test('R14, R16: a replica whose flush failed before the target died is no source', async () => {
+  const scene = await ReplicatedScene.open('r14-source');
+  const first = await scene.target().serving();
+  const blocks = Array.from({ length: 16 }, (_each, index) => index * 65_536);
+  for (const at of blocks) await scene.written(first, at, 'a');
+  expect((await scene.ended(scene.flush(first))).error).toBeNull();
+  for (const at of blocks) await scene.written(first, at, 'b');
+  scene.store.away = true;
+  const disk = scene.replica(0).machine.disk();
+  const mend = disk.addFault(failing('datasync'));
+  scene.flush(first);
+  await scene.simulation.runFor(1_000);
+  // What the kernel forgot is still read from the cache for a while, and then it is not.
+  mend();
+  disk.dropCaches();
+  for (const at of blocks) expect(await scene.letterAt(first, at)).toBe('b');
+  first.process.kill();
+  scene.store.away = false;
+  const second = await scene.target({ instance: 't2', knownDead: ['t1'] }).serving();
+  for (const at of blocks) expect(await scene.letterAt(second, at)).toBe('b');
+  expect(scene.states[0]).not.toBe('inSync');
+});
+
 test('R15: a replica killed and back in time stays in sync, and nothing is missing on it', async () => {
   const scene = await ReplicatedScene.open('r15');
   const target = await scene.target().serving();
