@@ -40,6 +40,9 @@ export const STRAGGLER_MS = 3_000;
 export const STRAGGLER_BOOT_MS = 60_000;
 /** Commands are held this long while membership cannot change, then answered BUSY (R18). */
 export const HOLD_MS = 18_000;
+/** Commands answered BUSY that are still carried to a member: above it new changes are held. */
+export const CARRIED_COMMANDS_MAX = 1024;
+export const CARRIED_BYTES_MAX = 64 * MiB;
 
 /** Heartbeat of an agent to the apiserver; a node is "lost" after so long without one. */
 export const HEARTBEAT_INTERVAL_MS = 1_000;

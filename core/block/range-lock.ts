@@ -79,11 +79,23 @@ export class RangeLock {
     range.position = -1;
     for (const waiter of range.waiters) {
       waiter.blockers -= 1;
-      if (waiter.blockers > 0) continue;
+      // One that was cancelled by another's `granted` has left the list.
+      if (waiter.blockers > 0 || waiter.position < 0) continue;
       const granted = waiter.granted;
       assert(granted !== null, 'a waiter is granted once');
       waiter.granted = null;
       granted();
     }
+  }
+
+  /** Gives up a range that is still waited for: `granted` is never called. */
+  cancel(range: HeldRange): void {
+    assert(range.position >= 0 && range.granted !== null, 'only what waits is cancelled');
+    for (const other of this.#held) {
+      const at = other.waiters.indexOf(range);
+      if (at >= 0) other.waiters.splice(at, 1);
+    }
+    range.granted = null;
+    this.release(range);
   }
 }

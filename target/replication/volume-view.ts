@@ -1,9 +1,38 @@
 /** From the membership state to what the data path may do. */
-import { blockError } from '../../core/block/block-device.ts';
+import { type BlockError, blockError } from '../../core/block/block-device.ts';
 import { inSyncIds } from '../../core/volume/record.ts';
 import type { State } from './state.ts';
 import { bindingIds, isServing, readableIds } from './views.ts';
-import type { VolumeView } from './volume.ts';
+
+/** What the coordinator decides; masks have one bit per slot. */
+export interface VolumeView {
+  /** Get every write: in sync, or joining. */
+  readonly fan: number;
+  /** R3: whose answers a state-changing GOOD needs. */
+  readonly binding: number;
+  /** In the committed record; all others only join, or are being freed. */
+  readonly inSync: number;
+  /** May answer reads. */
+  readonly readable: number;
+  /** The slot to read from if it is readable; -1: any. */
+  readonly preferred: number;
+  readonly reads: boolean;
+  readonly writes: boolean;
+  /** Set: every command fails with it (R15). */
+  readonly failure: BlockError | null;
+}
+
+/** Before there is a record, and after the end. */
+export const CLOSED: VolumeView = {
+  fan: 0,
+  binding: 0,
+  inSync: 0,
+  readable: 0,
+  preferred: -1,
+  reads: false,
+  writes: false,
+  failure: null,
+};
 
 export interface ViewContext {
   readonly slotOf: (id: string) => number;

@@ -17,30 +17,21 @@ import {
 } from '../../core/block/block-device.ts';
 import { type HeldRange, RangeLock } from '../../core/block/range-lock.ts';
 import { crc32c } from '../../core/crc32c/index.ts';
-import { HOLD_MS, LEASE_MS, TRANSFER_BYTES_MAX, UNMAP_BYTES_MAX } from '../../core/limits.ts';
+import {
+  CARRIED_BYTES_MAX,
+  CARRIED_COMMANDS_MAX,
+  HOLD_MS,
+  LEASE_MS,
+  TRANSFER_BYTES_MAX,
+  UNMAP_BYTES_MAX,
+} from '../../core/limits.ts';
 import type { Clock, Timer } from '../../core/platform/index.ts';
 import { Op } from '../../core/wire/frame.ts';
 import { FanOut, type FanOutOwner, ReadCommand } from './fan-out.ts';
+import { type HeldCommand, HeldCommands } from './held-commands.ts';
 import type { DataOp, MemberPort } from './ports.ts';
 import type { Break } from './state.ts';
-
-/** What the coordinator decides; masks have one bit per slot. */
-export interface VolumeView {
-  /** Get every write: in sync, or joining. */
-  readonly fan: number;
-  /** R3: whose answers a state-changing GOOD needs. */
-  readonly binding: number;
-  /** In the committed record; all others only join, or are being freed. */
-  readonly inSync: number;
-  /** May answer reads. */
-  readonly readable: number;
-  /** The slot to read from if it is readable; -1: any. */
-  readonly preferred: number;
-  readonly reads: boolean;
-  readonly writes: boolean;
-  /** Set: every command fails with it (R15). */
-  readonly failure: BlockError | null;
-}
+import { CLOSED, type VolumeView } from './volume-view.ts';
 
 export interface VolumeDependencies {
   readonly clock: Clock;
@@ -55,24 +46,6 @@ export interface VolumeDependencies {
   readonly breaks: ReadonlySet<Break>;
 }
 
-const CLOSED: VolumeView = {
-  fan: 0,
-  binding: 0,
-  inSync: 0,
-  readable: 0,
-  preferred: -1,
-  reads: false,
-  writes: false,
-  failure: null,
-};
-
-interface HeldCommand {
-  readonly needs: 'reads' | 'writes';
-  readonly sinceMs: number;
-  readonly start: () => void;
-  readonly fail: (error: BlockError) => void;
-}
-
 const SWEEP_MS = 1_000;
 
 export class ReplicatedVolume implements BlockDevice, FanOutOwner {
@@ -80,10 +53,15 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
   readonly #dependencies: VolumeDependencies;
   readonly #lock = new RangeLock();
   #view: VolumeView = CLOSED;
-  #held: HeldCommand[] = [];
+  readonly #held = new HeldCommands();
+  /** Writes that wait for their range. */
+  readonly #blocked: FanOut[] = [];
   /** Fanned out, and not yet settled on every binding member. */
   readonly #fanOuts: FanOut[] = [];
   readonly #reads: ReadCommand[] = [];
+  /** Fanned out and answered BUSY since: their data is kept for members that do not take it. */
+  #carriedCount = 0;
+  #carriedBytes = 0;
   /** By slot: when the last answered ping was sent. */
   readonly #pingedMs: number[] = [];
   #sweep: Timer | null = null;
@@ -124,7 +102,7 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
 
   /** Commands not answered yet, or not settled on every member. */
   get inFlightCount(): number {
-    return this.#held.length + this.#fanOuts.length + this.#reads.length;
+    return this.#held.count + this.#blocked.length + this.#fanOuts.length + this.#reads.length;
   }
 
   /** Takes over a new view; commands that it sets free go on within this call. */
@@ -133,7 +111,7 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     if (this.#closed) return;
     for (const command of this.#fanOuts.slice()) this.#settle(command);
     for (const command of this.#reads.slice()) this.#reconsider(command);
-    if (view.failure !== null) this.#failHeld(view.failure);
+    if (view.failure !== null) this.#held.fail(view.failure);
     else if (view.reads || view.writes) this.#startHeld();
   }
 
@@ -163,7 +141,8 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     this.#closed = true;
     this.#sweep?.cancel();
     this.#sweep = null;
-    this.#held = [];
+    this.#held.clear();
+    this.#blocked.length = 0;
     this.#fanOuts.length = 0;
     this.#reads.length = 0;
   }
@@ -178,7 +157,7 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     const failure = error ?? this.#view.failure;
     if (failure !== null) {
       queueMicrotask(() => done(failure));
-    } else if (this.#view.writes) {
+    } else if (this.#mayStart('writes')) {
       this.#startChange(op, range, data, done);
     } else {
       this.#hold('writes', () => this.#startChange(op, range, data, done), done);
@@ -200,9 +179,14 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     command.range = this.#lock.acquire('write', range.offsetBytes, range.lengthBytes, () =>
       this.#fanOut(command, data),
     );
+    if (command.range.granted === null) return;
+    command.position = this.#blocked.length;
+    this.#blocked.push(command);
+    this.#startSweep();
   }
 
   #fanOut(command: FanOut, data: Buffer | null): void {
+    if (command.position >= 0) this.#forget(this.#blocked, command);
     const fan = this.#view.fan;
     const payload = data === null ? null : { bytes: data, crc: crc32c(data) };
     command.waiting = fan;
@@ -254,6 +238,7 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     // Some failed and some did it: who failed is being removed (R17), and then this is called.
     if (succeeded && failed && command.done !== null) return;
     this.#forget(this.#fanOuts, command);
+    if (command.done === null) this.#countCarried(command, -1);
     if (!succeeded || failed) this.#doubt(command);
     else this.#release(command.range);
     const { done } = command;
@@ -408,23 +393,29 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
 
   #hold(needs: HeldCommand['needs'], start: () => void, fail: (error: BlockError) => void): void {
     const sinceMs = this.#dependencies.clock.nowMs();
-    this.#held.push({ needs, sinceMs, start, fail });
+    this.#held.add({ needs, sinceMs, start, fail });
     this.#startSweep();
   }
 
-  #startHeld(): void {
-    const held = this.#held;
-    this.#held = [];
-    for (const command of held) {
-      if (this.#view[command.needs]) command.start();
-      else this.#held.push(command);
-    }
+  /**
+   * What fanned out is carried to all (R12), also after it was answered BUSY and is sent again by
+   * its initiator: above a limit nothing more fans out until some of it is settled.
+   */
+  #mayStart(needs: HeldCommand['needs']): boolean {
+    if (needs === 'reads') return this.#view.reads;
+    const carriesMuch =
+      this.#carriedCount >= CARRIED_COMMANDS_MAX || this.#carriedBytes >= CARRIED_BYTES_MAX;
+    return this.#view.writes && !carriesMuch;
   }
 
-  #failHeld(error: BlockError): void {
-    const held = this.#held;
-    this.#held = [];
-    for (const command of held) command.fail(error);
+  #startHeld(): void {
+    this.#held.start((needs) => this.#mayStart(needs));
+  }
+
+  #countCarried(command: FanOut, one: 1 | -1): void {
+    this.#carriedCount += one;
+    if (command.op === Op.write) this.#carriedBytes += one * command.lengthBytes;
+    if (one < 0 && this.#held.count > 0) this.#startHeld();
   }
 
   #startSweep(): void {
@@ -437,22 +428,40 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     this.#sweep = null;
     const limitMs = this.#dependencies.clock.nowMs() - HOLD_MS;
     const busy = blockError('busy', 'the volume waits for its replicas or for the store');
-    const held = this.#held;
-    this.#held = held.filter((command) => command.sinceMs > limitMs);
-    for (const command of held) if (command.sinceMs <= limitMs) command.fail(busy);
+    this.#held.fail(busy, limitMs);
+    for (const command of this.#blocked.slice()) {
+      if (command.position >= 0 && command.startedMs <= limitMs) this.#giveUpBlocked(command, busy);
+    }
     for (const command of this.#fanOuts.slice()) {
-      if (command.startedMs > limitMs || command.done === null) continue;
+      if (command.position < 0 || command.startedMs > limitMs || command.done === null) continue;
       const { done } = command;
       command.done = null;
+      this.#countCarried(command, 1);
       done(busy);
     }
     for (const command of this.#reads.slice()) {
-      if (command.startedMs > limitMs || command.done === null) continue;
-      const { done } = command;
-      command.done = null;
-      done(busy, NO_DATA);
+      if (command.position >= 0 && command.startedMs <= limitMs) this.#giveUpRead(command, busy);
     }
     if (this.inFlightCount > 0) this.#startSweep();
+  }
+
+  /** It has reached nobody, and must not once its initiator was told so. */
+  #giveUpBlocked(command: FanOut, busy: BlockError): void {
+    this.#forget(this.#blocked, command);
+    if (command.range !== null) this.#lock.cancel(command.range);
+    command.range = null;
+    command.done?.(busy);
+    this.#checkIdle();
+  }
+
+  /** A member that answers it later is not listened to. */
+  #giveUpRead(command: ReadCommand, busy: BlockError): void {
+    command.asked = -1;
+    if (command.range !== null && command.range.granted !== null) {
+      this.#lock.cancel(command.range);
+      command.range = null;
+    }
+    this.#finishRead(command, busy, NO_DATA);
   }
 
   #checkIdle(): void {

@@ -39,6 +39,21 @@ describe('a range lock', () => {
     expect(lock.count).toBe(2);
   });
 
+  test("that is waited for can be given up, and stands in nobody's way any more", () => {
+    const lock = new RangeLock();
+    const reading = take(lock, 'shared', 0, 10);
+    const writing = take(lock, 'write', 5, 10);
+    const later = take(lock, 'shared', 8, 10);
+    expect([writing.granted, later.granted]).toEqual([false, false]);
+    lock.cancel(writing.handle as HeldRange);
+    expect([writing.granted, later.granted]).toEqual([false, true]);
+    give(lock, reading);
+    give(lock, later);
+    expect(writing.granted).toBe(false);
+    expect(lock.count).toBe(0);
+    expect(() => lock.cancel(later.handle as HeldRange)).toThrow(AssertionFailure);
+  });
+
   test.each([
     ['shared', 'shared', true],
     ['write', 'write', true],

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { HOLD_MS, LEASE_WAIT_MS } from '../../../../core/limits.ts';
+import { CARRIED_BYTES_MAX, HOLD_MS, LEASE_WAIT_MS } from '../../../../core/limits.ts';
 import { ReplicatedScene } from '../../../fixtures/replicated-volume.ts';
 
 /** Only the layer's data: a replica that cannot keep its promise is another story. */
@@ -285,6 +285,47 @@ test('R18: with the store away and a replica lost, commands end BUSY, and go on 
   scene.store.away = false;
   await scene.written(target, 0, 'b');
   expect(await scene.letterAt(target, 0)).toBe('b');
+});
+
+test('R18: a write that waits for a read of its range is answered BUSY as well, and lands no more', async () => {
+  const scene = await ReplicatedScene.open('r18-blocked');
+  const target = await scene.target({ machine: 'n9' }).serving();
+  await scene.written(target, 0, 'a');
+  scene.simulation.network.partition(['n9'], ['n1', 'n2', 'n3']);
+  await scene.simulation.runFor(5_000);
+  const read = scene.read(target, 0);
+  const write = scene.write(target, 0, 'b');
+  expect((await scene.ended(write)).error).toMatchObject({ code: 'busy' });
+  expect(write.endedAtMs - write.sentAtMs).toBeLessThan(20_000);
+  expect((await scene.ended(read)).error).toMatchObject({ code: 'busy' });
+  expect(target.coordinator.volume.inFlightCount).toBe(0);
+  scene.simulation.network.heal();
+  expect(await scene.letterAt(target, 0)).toBe('a');
+  await scene.simulation.runFor(5_000);
+  expect(await scene.letterAt(target, 0)).toBe('a');
+});
+
+test('R18: a long outage fills no memory: what is carried has a limit, and all goes on by itself', async () => {
+  const scene = await ReplicatedScene.open('r18-memory');
+  const target = await scene.target().serving();
+  scene.store.away = true;
+  await scene.replica(2).kill();
+  const sizeBytes = 1024 * 1024;
+  let fannedOut = 0;
+  for (let round = 0; round < 8; round += 1) {
+    const writes = Array.from({ length: 16 }, (_each, index) =>
+      scene.write(target, (index % 8) * sizeBytes, 'b', sizeBytes),
+    );
+    for (const write of writes) {
+      expect((await scene.ended(write)).error).toMatchObject({ code: 'busy' });
+    }
+    fannedOut = target.coordinator.volume.inFlightCount;
+  }
+  expect(fannedOut * sizeBytes).toBe(CARRIED_BYTES_MAX);
+  scene.store.away = false;
+  await scene.written(target, 0, 'c');
+  expect(await scene.letterAt(target, 0)).toBe('c');
+  expect(target.coordinator.volume.inFlightCount).toBe(0);
 });
 
 test('R22, R24: a rebuild under writes ends equal, and only then counts', async () => {
