@@ -3,7 +3,12 @@
  * pings. It never carries data, so that it never queues behind any (replication R17).
  */
 import { type BlockError, blockError } from '../../core/block/block-device.ts';
-import { LOOP_GAP_MS, PING_DEADLINE_MS, PING_INTERVAL_MS } from '../../core/limits.ts';
+import {
+  FLUSH_DEADLINE_MS,
+  LOOP_GAP_MS,
+  PING_DEADLINE_MS,
+  PING_INTERVAL_MS,
+} from '../../core/limits.ts';
 import type { Clock, Network, Timer } from '../../core/platform/index.ts';
 import type { VolumeRecord } from '../../core/volume/record.ts';
 import {
@@ -86,6 +91,8 @@ export class ControlChannel implements LinkOwner {
   #connectingSinceMs = 0;
   #reconnectMs = RECONNECT_MS;
   #promiseSentMs: number | null = null;
+  /** Of the last copy of the record, while it is not stored. */
+  #recordSentMs: number | null = null;
   #tickedMs = 0;
   #pingedMs = 0;
   #heardMs = 0;
@@ -140,7 +147,12 @@ export class ControlChannel implements LinkOwner {
   }
 
   storeRecord(record: VolumeRecord, done: (stored: boolean) => void): void {
-    this.#send(Op.record, record, (header) => done(header?.status === Status.ok));
+    const sentMs = this.#dependencies.clock.nowMs();
+    this.#recordSentMs = sentMs;
+    this.#send(Op.record, record, (header) => {
+      if (this.#recordSentMs === sentMs) this.#recordSentMs = null;
+      done(header?.status === Status.ok);
+    });
   }
 
   rebuild(
@@ -225,6 +237,7 @@ export class ControlChannel implements LinkOwner {
     if (nowMs - this.#tickedMs > TICK_MS + LOOP_GAP_MS) {
       this.#heardMs = nowMs;
       this.#promiseSentMs = this.#promiseSentMs === null ? null : nowMs;
+      this.#recordSentMs = this.#recordSentMs === null ? null : nowMs;
     }
     this.#tickedMs = nowMs;
     const promiseMs = nowMs - (this.#promiseSentMs ?? nowMs);
@@ -260,6 +273,12 @@ export class ControlChannel implements LinkOwner {
   }
 
   #watch(nowMs: number): void {
+    const recordMs = nowMs - (this.#recordSentMs ?? nowMs);
+    if (recordMs > FLUSH_DEADLINE_MS && nowMs - this.#toldMs >= MISSED_AGAIN_MS) {
+      // A removal frees nothing before all that stay have the record (R3): they have a deadline.
+      this.#toldMs = nowMs;
+      this.#dependencies.listener.missed(this.#place.id, 'it did not store the record in time');
+    }
     if (this.#pingEpoch === 0 || nowMs - this.#heardMs <= PING_DEADLINE_MS) return;
     if (nowMs - this.#toldMs < MISSED_AGAIN_MS) return;
     this.#toldMs = nowMs;

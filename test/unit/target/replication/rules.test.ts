@@ -252,6 +252,24 @@ test('R17: a stalled replica is removed at its deadline and no command fails', a
   expect(scene.states).toEqual(['inSync', 'inSync', 'stale']);
 });
 
+test('R17: a replica that stores no record misses a deadline, too: nothing waits for it', async () => {
+  const scene = await ReplicatedScene.open('r17-record');
+  const target = await scene.target().serving();
+  await scene.written(target, 0, 'a');
+  scene
+    .replica(1)
+    .machine.disk()
+    .addFault({
+      operation: 'datasync',
+      pathIncludes: '/record',
+      effect: { kind: 'delay', delayMs: 1e9 },
+    });
+  await scene.replica(2).kill();
+  const write = scene.write(target, 0, 'b');
+  expect((await scene.ended(write)).error).toBeNull();
+  expect(scene.states).toEqual(['inSync', 'stale', 'stale']);
+});
+
 test('R17: a target that was paused does not throw everybody out', async () => {
   const scene = await ReplicatedScene.open('r17-pause');
   const target = await scene.target().serving();
