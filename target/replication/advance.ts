@@ -275,7 +275,7 @@ function keepUp(state: State, breaks: Breaks): readonly [State, Effect[]] {
   return [next, effects];
 }
 
-/** R10: in-sync members still away when their time is over, without their cache, or failed (R14). */
+/** R10: in-sync members still away when their time is over, without cache, or failed (R14). */
 function missStragglers(state: State): State {
   if (state.phase.kind !== 'promising') return state;
   const members = inSyncMembers(state);

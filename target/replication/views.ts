@@ -26,8 +26,8 @@ export function bindingIds(state: State): readonly string[] {
 
 /**
  * R13: members that may answer a read: committed, promised, and not about to be removed. Where all
- * have missed a deadline none can be removed, and a late answer is as good as any. Who failed a flush
- * may read as it was before the writes that its kernel forgot (R14): only where all have.
+ * have missed a deadline none can be removed, and a late answer is as good as any. Who failed a
+ * flush may read as it was before the writes that its kernel forgot (R14): only where all have.
  */
 export function readableIds(state: State): readonly string[] {
   const inSync = state.members.filter((member) => isInSync(state, member.id));
