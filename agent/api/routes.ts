@@ -1,6 +1,7 @@
 /** The agent's routes: parse, call, reply. What each means stands in core/api/agent.ts. */
 import express, { type Request, type Response, type Router } from 'express';
 import {
+  AGENT_ROUTES,
   type AgentAttach,
   type AgentAttachAnswer,
   type AgentVolume,
@@ -14,6 +15,7 @@ import {
   type CreateVolume,
   capacityRequestSchema,
   claimVolumeSchema,
+  openApi,
   type Publish,
   publishSchema,
   putReplicaSchema,
@@ -64,6 +66,18 @@ export interface AgentService {
   shutdown(body: ShutdownRequest): Promise<ShutdownAnswer>;
 }
 
+/** The contract of this version, as it is also kept in docs/api. */
+export function agentOpenApi() {
+  const info = {
+    title: 'OpenEBS agent',
+    version: '1',
+    description:
+      'The API of the agent of one node, on its unix socket: for the front doors, the reconciler ' +
+      'and mayactl. Volumes are named by id or name.',
+  };
+  return openApi(info, AGENT_ROUTES);
+}
+
 /** A record with many members is a few KiB; a front door's request less. */
 const BODY_BYTES_MAX = MiB;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -73,6 +87,9 @@ export function agentRoutes(agent: AgentService): Router {
   router.use(express.json({ limit: BODY_BYTES_MAX, type: () => true, strict: false }));
   router.get('/healthz', (_request, response) => {
     response.json({ status: 'ok' });
+  });
+  router.get('/v1/openapi.json', (_request, response) => {
+    response.json(agentOpenApi());
   });
   router.get('/v1/info', async (_request, response) => {
     response.json(await agent.info());
