@@ -8,10 +8,20 @@ export type ContentChange =
   | { readonly kind: 'punch'; readonly offsetBytes: number; readonly lengthBytes: number }
   | { readonly kind: 'truncate'; readonly sizeBytes: number };
 
-/** The content of a sparse file. */
+/**
+ * One page's bytes: those of `bytes` from `at` on. A shared one is never written: it may be part of
+ * what a write brought, or a page of another image as well.
+ */
+interface Page {
+  readonly bytes: Buffer;
+  readonly at: number;
+  shared: boolean;
+}
+
+/** The content of a sparse file. It may keep what is written to it: that is not to change again. */
 export class Image {
   sizeBytes = 0;
-  readonly #pages = new Map<number, Buffer>();
+  readonly #pages = new Map<number, Page>();
 
   get pageCount(): number {
     return this.#pages.size;
@@ -20,7 +30,10 @@ export class Image {
   clone(): Image {
     const copy = new Image();
     copy.sizeBytes = this.sizeBytes;
-    for (const [index, page] of this.#pages) copy.#pages.set(index, Buffer.from(page));
+    for (const [index, page] of this.#pages) {
+      page.shared = true;
+      copy.#pages.set(index, page);
+    }
     return copy;
   }
 
@@ -34,7 +47,7 @@ export class Image {
       const length = Math.min(PAGE_BYTES - inPage, readBytes - done);
       const page = this.#pages.get(Math.floor(at / PAGE_BYTES));
       if (page === undefined) buffer.fill(0, done, done + length);
-      else page.copy(buffer, done, inPage, inPage + length);
+      else page.bytes.copy(buffer, done, page.at + inPage, page.at + inPage + length);
       done += length;
     }
     return readBytes;
@@ -61,12 +74,11 @@ export class Image {
       const inPage = at % PAGE_BYTES;
       const length = Math.min(PAGE_BYTES - inPage, data.length - done);
       const index = Math.floor(at / PAGE_BYTES);
-      let page = this.#pages.get(index);
-      if (page === undefined) {
-        page = Buffer.alloc(PAGE_BYTES);
-        this.#pages.set(index, page);
+      if (length === PAGE_BYTES) {
+        this.#pages.set(index, { bytes: data, at: done, shared: true });
+      } else {
+        data.copy(this.#ownPage(index).bytes, inPage, done, done + length);
       }
-      data.copy(page, inPage, done, done + length);
       done += length;
     }
     this.sizeBytes = Math.max(this.sizeBytes, offsetBytes + data.length);
@@ -127,6 +139,18 @@ export class Image {
     const to = Math.min(PAGE_BYTES, endBytes - index * PAGE_BYTES);
     const reachesEnd = endBytes >= this.sizeBytes;
     if (from === 0 && (to === PAGE_BYTES || reachesEnd)) this.#pages.delete(index);
-    else this.#pages.get(index)?.fill(0, from, to);
+    else if (this.#pages.has(index)) this.#ownPage(index).bytes.fill(0, from, to);
+  }
+
+  /** The page there, with bytes that are nobody else's and start at 0; made if there is none. */
+  #ownPage(index: number): Page {
+    const found = this.#pages.get(index);
+    if (found?.shared === false) return found;
+    const bytes = Buffer.allocUnsafe(PAGE_BYTES);
+    if (found === undefined) bytes.fill(0);
+    else found.bytes.copy(bytes, 0, found.at, found.at + PAGE_BYTES);
+    const page = { bytes, at: 0, shared: false };
+    this.#pages.set(index, page);
+    return page;
   }
 }

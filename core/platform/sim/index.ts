@@ -4,4 +4,4 @@ export type { Link, SimNetwork } from './network.ts';
 export type { SimProcess } from './process.ts';
 export { type Range, SimRandom } from './random.ts';
 export { Simulation, SimulationError, type SimulationOptions } from './simulation.ts';
-export type { Trace } from './trace.ts';
+export { lineOf, type Trace } from './trace.ts';

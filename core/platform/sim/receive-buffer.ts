@@ -1,3 +1,4 @@
+import { assert } from '../../assert.ts';
 import { KiB } from '../../units.ts';
 import type { SimRandom } from './random.ts';
 
@@ -36,13 +37,22 @@ export class ReceiveBuffer {
     return this.#takeBytes(1 + random.below(limit));
   }
 
+  /** The receiver owns its chunk and may even write to it: no other one has any of its bytes. */
   #takeBytes(lengthBytes: number): Buffer {
-    const whole = this.#parts.length === 1 ? this.#parts[0] : Buffer.concat(this.#parts);
-    const all = whole ?? Buffer.alloc(0);
-    const rest = all.subarray(lengthBytes);
-    this.#parts = rest.length === 0 ? [] : [rest];
-    this.#lengthBytes = rest.length;
-    // Cut off for good: the receiver owns its chunk and may even write to it.
-    return rest.length === 0 ? all : Buffer.from(all.subarray(0, lengthBytes));
+    this.#lengthBytes -= lengthBytes;
+    const [first] = this.#parts;
+    if (first !== undefined && first.length > lengthBytes) {
+      this.#parts[0] = first.subarray(lengthBytes);
+      return first.subarray(0, lengthBytes);
+    }
+    const taken: Buffer[] = [];
+    for (let missing = lengthBytes; missing > 0; ) {
+      const part = this.#parts.shift();
+      assert(part !== undefined, 'no more is taken than there is');
+      taken.push(part.subarray(0, missing));
+      if (part.length > missing) this.#parts.unshift(part.subarray(missing));
+      missing -= Math.min(missing, part.length);
+    }
+    return taken.length === 1 && taken[0] !== undefined ? taken[0] : Buffer.concat(taken);
   }
 }

@@ -188,13 +188,13 @@ export class History {
     const values = new Int32Array(sectorCount);
     // It was under way when things were lost: what it knew then is worth nothing.
     const before = entry.lossCount < this.#lossCount;
-    const known = before ? this.#left.slice(firstSector, sectorCount) : entry.known;
+    const judged = before ? { ...entry, known: this.#left.slice(firstSector, sectorCount) } : entry;
     let violation: Violation | null = null;
     for (let index = 0; index < sectorCount; index += 1) {
       const sector = firstSector + index;
       const value = writeIdIn(data, index * LOGICAL_BLOCK_BYTES, sector);
       values[index] = value;
-      violation ??= this.#judge({ ...entry, known }, index, value);
+      violation ??= this.#judge(judged, index, value);
     }
     this.#observe({
       firstSector,
@@ -236,14 +236,13 @@ export class History {
 
   #judge(entry: ReadEntry, index: number, value: number): Violation | null {
     const sector = entry.firstSector + index;
-    const where = `sector ${sector}, read at ${ms(entry.invokedMs)}, has ${this.describe(value)}`;
-    if (value === GARBAGE) return { kind: 'garbage', sentence: where };
-    const untilMs = this.#possibleUntilMs(sector, value);
-    if (untilMs === null) return { kind: 'garbage', sentence: where };
+    const untilMs = value === GARBAGE ? null : this.#possibleUntilMs(sector, value);
     const { values, sinceMs, otherSinceMs, by, otherBy } = entry.known;
     const same = values[index] === value;
     const boundMs = (same ? otherSinceMs[index] : sinceMs[index]) ?? -1;
-    if (untilMs >= boundMs) return null;
+    if (untilMs !== null && untilMs >= boundMs) return null;
+    const where = `sector ${sector}, read at ${ms(entry.invokedMs)}, has ${this.describe(value)}`;
+    if (untilMs === null) return { kind: 'garbage', sentence: where };
     const observer = same ? otherBy[index] : by[index];
     const seen = same ? 'another value' : this.describe(values[index] ?? ZERO);
     const how = observer === ObservedBy.write ? 'was written (GOOD)' : 'was read';

@@ -41,6 +41,15 @@ describe('a power cut', () => {
     }
   });
 
+  test('leaves flushed bytes as they were when some in their page were changed since', async () => {
+    const texts = new Set<string>();
+    for (const seed of SEEDS) {
+      texts.add(await afterPowerCut(seed, (file) => file.write(512, B.subarray(0, 512))));
+    }
+    const changed = Buffer.concat([A.subarray(0, 512), B.subarray(0, 512), A.subarray(1024)]);
+    expect([...texts].toSorted()).toEqual([A.toString(), changed.toString()]);
+  });
+
   test('sometimes keeps, sometimes loses and sometimes tears what was not', async () => {
     let kept = 0;
     let lost = 0;
@@ -298,6 +307,18 @@ describe('a faulty disk', () => {
 });
 
 describe('files', () => {
+  test('keep what was written, whatever its buffer is used for later', async () => {
+    const { files } = machineOf(1);
+    const file = await files.create('/file');
+    const buffer = Buffer.from(A);
+    await file.write(0, buffer);
+    buffer.fill('x');
+    await file.write(100, Buffer.from('bb'));
+    expect((await file.read(0, A.length)).toString()).toBe(
+      `${'a'.repeat(100)}bb${A.toString('utf8', 102)}`,
+    );
+  });
+
   test('tell their allocated ranges, size and space as a sparse file does', async () => {
     const { simulation, files } = machineOf(1);
     const file = await files.create('/file');
