@@ -4,18 +4,19 @@
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { Worker } from 'node:worker_threads';
+import { runSeeds } from './pool.ts';
 import { runSeed, type Verdict } from './run.ts';
-import type { WorkerAnswer } from './worker.ts';
 
 const SEEDS = 20_000;
 const PROGRESS_MS = 2_000;
-const USAGE = `Usage: npm run sim -- [--seeds N] [--from N] [--keep-going]
-       npm run sim -- --seed N [--verbose]
+const BRIEF_PACE = 2;
+const USAGE = `Usage: npm run sim -- [--seeds N] [--from N] [--brief] [--keep-going]
+       npm run sim -- --seed N [--brief] [--verbose]
 
   --seeds N      runs N seeds (default ${SEEDS}), on all cores
   --from N       the first of them (default 1)
   --workers N    threads (default: the cores of this machine)
+  --brief        the same number of faults in half the time
   --keep-going   does not stop at the first failing seed
   --seed N       replays one seed and prints the end of its trace when it fails
   --verbose      prints the whole trace
@@ -25,6 +26,7 @@ interface Options {
   readonly seeds: number;
   readonly from: number;
   readonly workers: number;
+  readonly brief: boolean;
   readonly keepGoing: boolean;
 }
 
@@ -32,20 +34,21 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-function describe(verdict: Verdict): string {
+function describe(verdict: Verdict, brief: boolean): string {
   const { seed, failure, simulatedMs, commandCount, lastEvents } = verdict;
   if (failure === null) return `seed ${seed}: ok`;
   const events = lastEvents.map((line) => `    ${line}`).join('\n');
   return (
     `seed ${seed} FAILED: ${failure.checker}\n  ${failure.sentence}\n` +
     `  at ${simulatedMs.toFixed(3)} ms, after ${commandCount} commands; the last events:\n` +
-    `${events}\n  replay: npm run sim -- --seed ${seed} --verbose`
+    `${events}\n  replay: npm run sim -- --seed ${seed}${brief ? ' --brief' : ''} --verbose`
   );
 }
 
-async function replay(seed: number, verbose: boolean): Promise<number> {
-  const verdict = await runSeed({ seed, ...(verbose ? { onLine: print } : {}) });
-  print(describe(verbose ? { ...verdict, lastEvents: [] } : verdict));
+async function replay(seed: number, brief: boolean, verbose: boolean): Promise<number> {
+  const given = { pace: brief ? BRIEF_PACE : 1 };
+  const verdict = await runSeed({ seed, given, ...(verbose ? { onLine: print } : {}) });
+  print(describe(verbose ? { ...verdict, lastEvents: [] } : verdict, brief));
   const hash = (verdict.traceHash >>> 0).toString(16).padStart(8, '0');
   print(`  ${verdict.eventCount} events, trace hash ${hash}`);
   return verdict.failure === null ? 0 : 1;
@@ -54,43 +57,30 @@ async function replay(seed: number, verbose: boolean): Promise<number> {
 async function runMany(options: Options): Promise<number> {
   const startedMs = performance.now();
   const failures: Verdict[] = [];
-  let next = options.from;
   let done = 0;
   let commands = 0;
   let simulatedMs = 0;
-  const end = options.from + options.seeds;
   const tell = (): void => {
     const seconds = (performance.now() - startedMs) / 1000;
     const rate = (done / seconds).toFixed(1);
     print(`${done} of ${options.seeds} seeds, ${rate} a second, ${failures.length} failed`);
   };
   const progress = setInterval(tell, PROGRESS_MS);
-  const drive = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const worker = new Worker(new URL('./worker.ts', import.meta.url));
-      const give = (): void => {
-        const stop = next >= end || (failures.length > 0 && !options.keepGoing);
-        if (stop) {
-          void worker.terminate().then(() => resolve());
-          return;
-        }
-        worker.postMessage(next);
-        next += 1;
-      };
-      worker.on('error', reject);
-      worker.on('message', ({ verdict }: WorkerAnswer) => {
-        done += 1;
-        commands += verdict.commandCount;
-        simulatedMs += verdict.simulatedMs;
-        if (verdict.failure !== null) {
-          failures.push(verdict);
-          print(describe(options.keepGoing ? { ...verdict, lastEvents: [] } : verdict));
-        }
-        give();
-      });
-      give();
-    });
-  await Promise.all(Array.from({ length: options.workers }, drive));
+  await runSeeds({
+    from: options.from,
+    count: options.seeds,
+    threads: options.workers,
+    pace: options.brief ? BRIEF_PACE : 1,
+    stopAtFailure: !options.keepGoing,
+    onVerdict: (verdict) => {
+      done += 1;
+      commands += verdict.commandCount;
+      simulatedMs += verdict.simulatedMs;
+      if (verdict.failure === null) return;
+      failures.push(verdict);
+      print(describe(options.keepGoing ? { ...verdict, lastEvents: [] } : verdict, options.brief));
+    },
+  });
   clearInterval(progress);
   tell();
   const hours = (simulatedMs / 3_600_000).toFixed(1);
@@ -114,6 +104,7 @@ async function main(): Promise<number> {
       workers: { type: 'string' },
       seed: { type: 'string' },
       verbose: { type: 'boolean', default: false },
+      brief: { type: 'boolean', default: false },
       'keep-going': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -122,11 +113,14 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
-  if (values.seed !== undefined) return replay(wholeNumber(values.seed, 0), values.verbose);
+  if (values.seed !== undefined) {
+    return replay(wholeNumber(values.seed, 0), values.brief, values.verbose);
+  }
   return runMany({
     seeds: wholeNumber(values.seeds, SEEDS),
     from: wholeNumber(values.from, 1),
     workers: Math.max(1, wholeNumber(values.workers, availableParallelism())),
+    brief: values.brief,
     keepGoing: values['keep-going'],
   });
 }

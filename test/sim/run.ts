@@ -1,6 +1,6 @@
 /** One seed from beginning to end. */
 import { messageOf } from '../../core/errors.ts';
-import { SimulationError } from '../../core/platform/sim/index.ts';
+import { lineOf, SimulationError } from '../../core/platform/sim/index.ts';
 import type { Checker } from './checkers/checker.ts';
 import { CHECKERS } from './checkers/index.ts';
 import type { WorldEvent } from './world/events.ts';
@@ -50,7 +50,7 @@ export async function runSeed({ seed, given = {}, onLine, onEnd }: RunOptions): 
   if (onLine !== undefined) {
     const add = trace.add.bind(trace);
     trace.add = (atMs, where, what) => {
-      onLine(`${atMs.toFixed(3)} ${where}: ${what}`);
+      onLine(lineOf(atMs, where, what));
       add(atMs, where, what);
     };
   }

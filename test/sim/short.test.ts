@@ -1,28 +1,20 @@
+import { availableParallelism } from 'node:os';
 import { expect, test } from '@jest/globals';
-import { runSeed } from './run.ts';
+import { runSeeds } from './pool.ts';
+import type { Verdict } from './run.ts';
 
 const SEED_COUNT = 200;
-const SEEDS_A_TEST = 25;
 
-const firsts = Array.from(
-  { length: SEED_COUNT / SEEDS_A_TEST },
-  (_nothing, index) => 1 + index * SEEDS_A_TEST,
-);
-
-test.each(firsts)(
-  `${SEEDS_A_TEST} seeds from %i keep every promise`,
-  async (first) => {
-    for (let seed = first; seed < first + SEEDS_A_TEST; seed += 1) {
-      const { failure } = await runSeed({ seed });
-      expect({ seed, failure }).toEqual({ seed, failure: null });
-    }
-  },
-  120_000,
-);
-
-test('the same seed gives the same history', async () => {
-  const [one, other] = [await runSeed({ seed: 7 }), await runSeed({ seed: 7 })];
-  expect(one.traceHash).toBe(other.traceHash);
-  expect(one.eventCount).toBeGreaterThan(1_000);
-  expect((await runSeed({ seed: 8 })).traceHash).not.toBe(one.traceHash);
-});
+test(`${SEED_COUNT} seeds keep every promise`, async () => {
+  const verdicts: Verdict[] = [];
+  await runSeeds({
+    from: 1,
+    count: SEED_COUNT,
+    threads: availableParallelism(),
+    pace: 1,
+    stopAtFailure: false,
+    onVerdict: (verdict) => verdicts.push(verdict),
+  });
+  expect(verdicts).toHaveLength(SEED_COUNT);
+  expect(verdicts.filter(({ failure }) => failure !== null)).toEqual([]);
+}, 600_000);

@@ -12,6 +12,8 @@ export type SimBreak = Break | ReplicaBreak | 'R15-resume-unordered';
 export interface WorldOptions {
   readonly seed: number | string;
   readonly breaks: ReadonlySet<SimBreak>;
+  /** So many times as fast as usual do faults follow each other, and so much sooner do they end. */
+  readonly pace: number;
   /** How long faults go on. */
   readonly faultsForMs: number;
   readonly sizeBytes: number;
@@ -36,6 +38,7 @@ export function drawOptions(
   given: Partial<WorldOptions> = {},
 ): WorldOptions {
   const sizeBytes = 16 * MiB;
+  const { pace = 1 } = given;
   const share = random.between([0.15, 0.7]);
   const faults = FAULT_NAMES.filter(() => random.chance(share));
   const slowest = random.pick([1_500, 3_000, 6_000, 12_000]);
@@ -44,7 +47,8 @@ export function drawOptions(
   return {
     seed,
     breaks: new Set(),
-    faultsForMs: random.pick([10_000, 20_000, 30_000]),
+    pace,
+    faultsForMs: random.pick([10_000, 20_000, 30_000]) / pace,
     sizeBytes,
     workload: {
       sizeBytes,
@@ -60,7 +64,7 @@ export function drawOptions(
     depth,
     thinkMs: [1, random.pick([50, 120, 300]) * depth],
     faults,
-    betweenFaultsMs: [100, slowest],
+    betweenFaultsMs: [100 / pace, slowest / pace],
     troubledMax: random.pick([1, 1, 2, 3]),
     stablePorts: random.chance(0.7),
     pauses: random.below(3),
