@@ -1,12 +1,12 @@
 import { expect, test } from '@jest/globals';
+import { cachedSourceTree } from './facts-cache.ts';
 import { importedLibraries, importViolations, loadedLibraries } from './import-check.ts';
 import { IMPORT_TABLE, SMALL_PROCESSES } from './import-table.ts';
 import { readRepository } from './repository.ts';
-import { sourceTree } from './source-facts.ts';
 
 type Manifest = Readonly<Record<'dependencies' | 'devDependencies', Record<string, string>>>;
 
-const tree = sourceTree(readRepository(['.ts']));
+const tree = cachedSourceTree(readRepository(['.ts']));
 const manifest = JSON.parse(readRepository(['package.json']).get('package.json') ?? '') as Manifest;
 
 test('every import stands in the import table', () => {

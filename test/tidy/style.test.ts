@@ -1,12 +1,13 @@
 import { expect, test } from '@jest/globals';
+import { cachedSourceTree } from './facts-cache.ts';
 import { readRepository } from './repository.ts';
-import { sourceFacts, sourceTree } from './source-facts.ts';
+import { sourceFacts } from './source-facts.ts';
 import { readmeViolations, styleViolations } from './style-check.ts';
 
 const sources = readRepository(['.ts', '.js', '.mjs']);
 
 test('every source file keeps to the style', () => {
-  const violations = [...sourceTree(sources)].flatMap(([path, facts]) =>
+  const violations = [...cachedSourceTree(sources)].flatMap(([path, facts]) =>
     styleViolations(path, sources.get(path) ?? '', facts),
   );
   expect(violations).toEqual([]);
