@@ -1,6 +1,6 @@
 // Run through `npm test` and `npm run ok`, which start Node with --experimental-vm-modules.
 export default {
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/test/fixtures/jest-environment.ts',
   extensionsToTreatAsEsm: ['.ts'],
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   transform: {
