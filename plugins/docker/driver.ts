@@ -89,7 +89,7 @@ export class VolumeDriver {
     const heldBefore = consumer === null || (await this.#isHeld(name, consumer));
     try {
       const timeoutMs = Math.max(1, until - Date.now());
-      const body = { ...consumerField(consumer), as: 'mount' } as const;
+      const body = { ...holderFields(consumer), as: 'mount' } as const;
       const { mountpoint } = await this.#agent.attach(name, body, { timeoutMs });
       if (mountpoint === null) {
         throw apiError('internal', `volume "${name}": the agent attached it but did not mount it`);
@@ -198,6 +198,17 @@ function isTime(text: string): boolean {
 
 function consumerField(consumer: string | null): { consumer?: string } {
   return consumer === null ? {} : { consumer };
+}
+
+/** For "in use by". The engine tells the mount's id, and nothing of the container. */
+function holderFields(consumer: string | null) {
+  const label = consumer === null ? 'a mount without an id' : `mount ${shortId(consumer)}`;
+  return { ...consumerField(consumer), door: 'docker', label } as const;
+}
+
+/** As Docker shows its ids. */
+function shortId(consumer: string): string {
+  return consumer.replace(/^docker:/, '').slice(0, 12);
 }
 
 function turnOf(name: string, consumer: string | null): string {

@@ -30,9 +30,23 @@ test('mounts without an id are one reference: many mounts, one unmount', async (
   for (const body of [{ Name: 'data' }, { Name: 'data', ID: '' }, { Name: 'data', ID: null }]) {
     expect(await engine.call('VolumeDriver.Mount', body)).toEqual(mounted);
   }
-  expect(engine.agent.requests.map(({ body }) => body)).toEqual(Array(3).fill({ as: 'mount' }));
+  const asked = { door: 'docker', label: 'a mount without an id', as: 'mount' };
+  expect(engine.agent.requests.map(({ body }) => body)).toEqual(Array(3).fill(asked));
   await engine.call('VolumeDriver.Unmount', { Name: 'data' });
   expect(engine.agent.volumes.get('data')?.mountpoint).toBe('');
+});
+
+test('who holds a volume can be told: the door, and as much of the id as Docker shows', async () => {
+  await using engine = await engineWithPlugin();
+  engine.agent.addVolume('data');
+  const ID = '4f2a8c1d9e0b'.padEnd(64, '7');
+  await engine.call('VolumeDriver.Mount', { Name: 'data', ID });
+  expect(engine.agent.calls('POST', '/v1/volumes/data/attach')[0]?.body).toEqual({
+    consumer: `docker:${ID}`,
+    door: 'docker',
+    label: 'mount 4f2a8c1d9e0b',
+    as: 'mount',
+  });
 });
 
 test('an unmount of a volume that is gone is done', async () => {
