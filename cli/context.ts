@@ -22,6 +22,14 @@ export interface CliContext {
   /** Aborted by Ctrl-C. */
   readonly interrupted: AbortSignal;
   readonly clock: CliClock;
+  readonly files: CliFiles;
+}
+
+export interface CliFiles {
+  /** The file, or the files of a folder without the folders in it, by name. */
+  readAll(path: string): Promise<readonly { readonly path: string; readonly text: string }[]>;
+  /** Writes it whole or not at all. */
+  replace(path: string, text: string): Promise<void>;
 }
 
 export interface CliClock {

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline/promises';
 import { NodeHttpTransport } from '../core/platform/node/index.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import type { CliContext, TextStream } from './context.ts';
+import { nodeFiles } from './files.ts';
 import { runCli } from './run.ts';
 
 const interrupt = new AbortController();
@@ -32,6 +33,7 @@ const context: CliContext = {
       return () => clearInterval(timer);
     },
   },
+  files: nodeFiles,
 };
 
 process.exitCode = await runCli(process.argv.slice(2), context);

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { listNodes, showStatus, showVersion } from './commands/cluster.ts';
+import { type MesosConfigOptions, mesosCheck, mesosConfig } from './commands/mesos.ts';
 import {
   type AttachOptions,
   attachVolume,
@@ -34,6 +35,7 @@ export function makeProgram(context: CliContext): Command {
     });
   addVolumeCommands(program.command('volume').description('volumes: make, show, use'), context);
   addNodeCommands(program, context);
+  addMesosCommands(program.command('mesos').description('the file of Mesos for CSI'), context);
   return program;
 }
 
@@ -104,6 +106,21 @@ function addNodeCommands(program: Command, context: CliContext): void {
     .argument('<shell>', `one of ${SHELLS.join(', ')}`)
     .description('print a completion script: source <(mayactl completion bash)')
     .action((shell: string) => context.stdout.write(completionScript(shell)));
+}
+
+function addMesosCommands(mesos: Command, context: CliContext): void {
+  mesos
+    .command('config')
+    .description("print the volume/csi isolator's file for a node, or write it")
+    .option('--node <node>', 'whose CSI socket it names (needed where there are several)')
+    .option('--endpoint <address>', 'of a CSI plugin that the cluster does not know: unix:///path')
+    .option('--target-path-root <folder>', 'where volumes are mounted; for nothing else')
+    .option('--file <path>', 'write it there')
+    .action(runPlain<MesosConfigOptions>((options) => mesosConfig(context, options)));
+  mesos
+    .command('check <path>')
+    .description('tell what Mesos would not take in such a file, or in a folder of them')
+    .action(run((path, options) => mesosCheck(context, path, options)));
 }
 
 function collect(value: string, before: readonly string[] | undefined): readonly string[] {

@@ -127,6 +127,7 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   edge('plugins/mesos', API),
   main('plugins/mesos'),
   edge('cli', API, { libraries: ['commander', 'cli-table3', 'yaml'] }),
+  pure('cli/mesos', ['core/errors.ts']),
   main('cli', { libraries: ['commander'] }),
   edge('dashboard', API),
 

@@ -22,6 +22,10 @@ export class Shell {
   /** What is at an address, when neither of the fakes is meant. */
   elsewhere: HttpTransport | null = null;
   nowMs = 0;
+  /** Files by path. */
+  readonly files = new Map<string, string>();
+  /** Thrown when a file is read or written. */
+  fileError: Error | null = null;
   readonly #clockCalls = new Set<() => void>();
   #stderr = '';
 
@@ -70,9 +74,27 @@ export class Shell {
           return () => void this.#clockCalls.delete(call);
         },
       },
+      files: {
+        readAll: async (path) => this.#readAll(path),
+        replace: async (path, text) => {
+          this.#failOnFiles();
+          this.files.set(path, text);
+        },
+      },
     };
     const status = await runCli(words, context);
     return { status, stdout, stderr: this.#stderr };
+  }
+
+  #readAll(path: string): { path: string; text: string }[] {
+    this.#failOnFiles();
+    return [...this.files]
+      .filter(([name]) => name === path || name.startsWith(`${path}/`))
+      .map(([name, text]) => ({ path: name, text }));
+  }
+
+  #failOnFiles(): void {
+    if (this.fileError !== null) throw this.fileError;
   }
 
   #transport(address: string): HttpTransport {
