@@ -130,9 +130,17 @@ function checkTargetPathRoot(root: unknown): readonly string[] {
   return [`${place} is emptied by a reboot: mesos-agent aborts when a staging path has gone`];
 }
 
-const SHARED_FOLDERS = [
-  ...['/opt', '/srv', '/usr', '/var'].flatMap((top) => [`${top}/lib`, `${top}/local`]),
-  ...['/var/lib/docker', '/var/lib/mesos', '/var/lib/openebs', '/var/log', '/var/cache'],
+const SHARED_FOLDERS: readonly string[] = [
+  '/opt/local',
+  '/usr/lib',
+  '/usr/local',
+  '/var/cache',
+  '/var/lib',
+  '/var/lib/docker',
+  '/var/lib/mesos',
+  '/var/lib/openebs',
+  '/var/local',
+  '/var/log',
 ];
 
 function isSharedFolder(root: string): boolean {

@@ -1,4 +1,4 @@
-/** The driver's name (CSI GetPluginInfo), which volumes in Mesos then have as their `plugin_name`. */
+/** The driver (CSI GetPluginInfo): the `plugin_name` of every volume that Mesos mounts with it. */
 export const PLUGIN_TYPE = 'maya.csi.openebs.io';
 
 /**

@@ -5,7 +5,7 @@ export interface Surroundings {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly isRoot: boolean;
   readonly homeFolder: string;
-  exists(path: string): boolean;
+  readonly exists: (path: string) => boolean;
 }
 
 /**

@@ -119,7 +119,10 @@ real.test(
         ['Create', { ...volume, Opts }],
         ['Mount', volume],
       );
-      expect([missing, made]).toMatchObject([[404, {}], [200, {}]]);
+      expect([missing, made]).toMatchObject([
+        [404, {}],
+        [200, {}],
+      ]);
       const [, { Mountpoint }] = mounted as [number, { Mountpoint: string }];
       await writeFile(join(Mountpoint, 'file'), 'here');
       await cluster.killAndAwaitNext('agent', 'node-1');

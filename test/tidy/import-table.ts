@@ -126,7 +126,7 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   main('plugins/nomad'),
   edge('plugins/mesos', API),
   main('plugins/mesos'),
-  edge('cli', API, { libraries: ['commander', 'cli-table3', 'yaml'] }),
+  edge('cli', [...API, 'cli/mesos'], { libraries: ['commander', 'cli-table3', 'yaml'] }),
   pure('cli/mesos', ['core/errors.ts']),
   main('cli', { libraries: ['commander'] }),
   edge('dashboard', API),

@@ -55,7 +55,7 @@ test.each([
   [{ fs: 'none' }, /fs=none has no file system to mount/],
 ])('options that are wrong are told before anything is made (%#)', async (options, sentence) => {
   const isolator = new Isolator();
-  const answer = await isolator.mount('data', options as Record<string, string>);
+  const answer = await isolator.mount('data', options);
   expect(answer).toEqual(failed(expect.stringMatching(sentence)));
   expect(answer.stderr).toMatch(/^dvdcli: volume "data": .*\n$/);
   expect(isolator.agent.volumes.size).toBe(0);
