@@ -66,3 +66,26 @@ export function badRequestFrom(error: z.ZodError): ApiError {
   const where = issue === undefined || issue.path.length === 0 ? 'body' : issue.path.join('.');
   return apiError('badRequest', `${where}: ${issue?.message ?? 'not as it must be'}`);
 }
+
+/** Whoever was asked looked at the request and would not do it: nothing of it was done. */
+export function isRefusal(error: unknown): boolean {
+  if (!(error instanceof ApiError)) return false;
+  switch (error.data.code) {
+    case 'badRequest':
+    case 'unauthorized':
+    case 'notFound':
+    case 'exists':
+    case 'inUse':
+    case 'notStaged':
+    case 'forbidden':
+      return true;
+    case 'conflict':
+    case 'unplaceable':
+    case 'noSpace':
+    case 'unavailable':
+    case 'timeout':
+    case 'dataLoss':
+    case 'internal':
+      return false;
+  }
+}

@@ -5,6 +5,7 @@ import {
   apiError,
   badRequestFrom,
   createVolumeSchema,
+  isRefusal,
 } from '../../core/api/index.ts';
 import { parseVolumeOptions } from '../../core/api/options.ts';
 import { messageOf } from '../../core/errors.ts';
@@ -213,29 +214,6 @@ function shortId(consumer: string): string {
 
 function turnOf(name: string, consumer: string | null): string {
   return JSON.stringify([name, consumer]);
-}
-
-/** The agent looked at the request and would not do it, so nothing of it was done. */
-function isRefusal(error: unknown): boolean {
-  if (!(error instanceof ApiError)) return false;
-  switch (error.data.code) {
-    case 'badRequest':
-    case 'unauthorized':
-    case 'notFound':
-    case 'exists':
-    case 'inUse':
-    case 'notStaged':
-    case 'forbidden':
-      return true;
-    case 'conflict':
-    case 'unplaceable':
-    case 'noSpace':
-    case 'unavailable':
-    case 'timeout':
-    case 'dataLoss':
-    case 'internal':
-      return false;
-  }
 }
 
 function hasCode(error: unknown, code: ApiError['data']['code']): boolean {

@@ -8,6 +8,7 @@ import {
   type CallOptions,
   type CreateVolume,
   createVolumeSchema,
+  isRefusal,
   NAMELESS_CONSUMER,
   parseVolumeOptions,
 } from '../../core/api/index.ts';
@@ -224,29 +225,6 @@ function said(stdout: string): Outcome {
 
 function line(text: string): string {
   return text === '' ? '' : `${text}\n`;
-}
-
-/** The agent looked at the request and would not do it, so nothing of it was done. */
-function isRefusal(error: unknown): boolean {
-  if (!(error instanceof ApiError)) return false;
-  switch (error.data.code) {
-    case 'badRequest':
-    case 'unauthorized':
-    case 'notFound':
-    case 'exists':
-    case 'inUse':
-    case 'notStaged':
-    case 'forbidden':
-      return true;
-    case 'conflict':
-    case 'unplaceable':
-    case 'noSpace':
-    case 'unavailable':
-    case 'timeout':
-    case 'dataLoss':
-    case 'internal':
-      return false;
-  }
 }
 
 function isNotFound(error: unknown): boolean {
