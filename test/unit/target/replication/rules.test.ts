@@ -118,6 +118,37 @@ test('R11: the successor of a target that is known dead need not wait', async ()
   expect(scene.simulation.nowMs - startedMs).toBeLessThan(LEASE_WAIT_MS);
 });
 
+test('R12: overlapping writes leave every member with the same one', async () => {
+  const scene = await ReplicatedScene.open('r12');
+  const target = await scene.target().serving();
+  const letters = [...'abcdefghijklmnopqrstuvwxyz'];
+  const writes = letters.map((letter) => scene.write(target, 0, letter));
+  for (const write of writes) expect((await scene.ended(write)).error).toBeNull();
+  const letter = await scene.letterAt(target, 0);
+  for (const survivor of [1, 2]) {
+    await scene.replica(survivor - 1).kill();
+    await scene.simulation.runFor(6_000);
+    expect(await scene.letterAt(target, 0)).toBe(letter);
+  }
+});
+
+test('R12: a write that reached some members is carried to all, across a short cut', async () => {
+  const scene = await ReplicatedScene.open('r12-cut');
+  const target = await scene.target().serving();
+  await scene.written(target, 0, 'a');
+  scene.simulation.network.partition(['n1'], ['n3']);
+  const write = scene.write(target, 0, 'b');
+  await scene.simulation.runFor(1_000);
+  scene.simulation.network.heal();
+  expect((await scene.ended(write)).error).toBeNull();
+  expect(scene.states).toEqual(ALL_IN_SYNC);
+  for (const lost of [0, 1]) {
+    await scene.replica(lost).kill();
+    await scene.simulation.runFor(6_000);
+    expect(await scene.letterAt(target, 0)).toBe('b');
+  }
+});
+
 test('R13: a read that overlaps a write in flight waits for it', async () => {
   const scene = await ReplicatedScene.open('r13');
   const target = await scene.target().serving();
