@@ -26,6 +26,8 @@ export interface NodeSight {
   readonly name: string;
   readonly state: 'online' | 'lost';
   readonly silentMs: number;
+  /** False: all that is known of it was known before this process started. */
+  readonly isHeard: boolean;
   /** Milliseconds since 1970, for people. */
   readonly lastSeenWallMs: number;
   /** Goes up whenever the node comes back, so that nothing waits out a back-off for it. */
@@ -135,6 +137,7 @@ export class Observations {
       name,
       state: isOnline ? 'online' : 'lost',
       silentMs,
+      isHeard: known.heardAtMs !== null,
       lastSeenWallMs: known.heardWallMs,
       comeback: known.comeback,
       heartbeat,
@@ -215,8 +218,12 @@ function essence(heartbeat: Heartbeat): string {
   ]);
 }
 
-/** `silent for 12 s`, for people. */
-export function silence({ silentMs }: NodeSight): string {
+/**
+ * `silent for 12 s`, for people. What is stored of a node is as old as the last news of it, not as
+ * its last heartbeat: right after a start nobody knows for how long it has been silent.
+ */
+export function silence({ silentMs, isHeard }: NodeSight): string {
+  if (!isHeard) return 'unheard since the apiserver started';
   const seconds = Math.round(silentMs / 1_000);
   return seconds < 120 ? `silent for ${seconds} s` : `silent for ${Math.round(seconds / 60)} min`;
 }
