@@ -121,7 +121,7 @@ test('R11: the successor of a target that is known dead need not wait', async ()
 test('R12: overlapping writes leave every member with the same one', async () => {
   const scene = await ReplicatedScene.open('r12');
   const target = await scene.target().serving();
-  const letters = [...'abcdefghijklmnopqrstuvwxyz'];
+  const letters = 'abcdefghijklmnopqrstuvwxyz'.split('');
   const writes = letters.map((letter) => scene.write(target, 0, letter));
   for (const write of writes) expect((await scene.ended(write)).error).toBeNull();
   const letter = await scene.letterAt(target, 0);
