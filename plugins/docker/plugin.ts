@@ -1,9 +1,9 @@
 /** The Docker volume plugin of one node. */
 import { once } from 'node:events';
 import type { AgentClient } from '../../core/api/index.ts';
+import { listenOnSocket } from '../sockets/socket.ts';
 import { type PluginLog, VolumeDriver } from './driver.ts';
 import { makeServer } from './server.ts';
-import { listenOnSocket } from './socket.ts';
 
 export interface DockerPluginOptions {
   /** `/run/docker/plugins/NAME.sock`: dockerd finds it there under NAME. */
