@@ -1,0 +1,45 @@
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
+import { loadSync, type Options } from '@grpc/proto-loader';
+import { assert } from '../../../core/assert.ts';
+import { isWhole } from './wire-format.ts';
+
+const CODEC: Options = {
+  keepCase: false,
+  longs: String,
+  enums: String,
+  /** Absent fields of a message have the values that proto3 gives them. */
+  defaults: true,
+  /** The name of a oneof holds the name of the field that is set. */
+  oneofs: true,
+};
+
+/**
+ * The services of a .proto file. Reading it takes longer than anything else at the start.
+ * @returns a service by its name with its package: `csi.v1.Identity`.
+ */
+export function loadServices(path: string): (name: string) => ServiceDefinition {
+  const definitions = loadSync(path, CODEC);
+  return (name) => {
+    const definition = definitions[name];
+    assert(
+      definition !== undefined && !('format' in definition),
+      `${name} is a service of ${path}`,
+    );
+    return Object.fromEntries(
+      Object.entries(definition).map(([method, one]) => [method, withWholeRequests(one)]),
+    );
+  };
+}
+
+type Method = MethodDefinition<object, object>;
+
+/** The codec takes a string that is cut off for a shorter one: a volume of another name. */
+function withWholeRequests(method: Method): Method {
+  return {
+    ...method,
+    requestDeserialize: (bytes) => {
+      if (!isWhole(bytes)) throw new Error('the message is cut off or no message');
+      return method.requestDeserialize(bytes);
+    },
+  };
+}

@@ -1,0 +1,143 @@
+/** `maya csi`: the CSI plugin as a process of its own; `maya agent --csi-socket` runs it inside. */
+import { parseArgs } from 'node:util';
+import { AgentClient, type Door } from '../../core/api/index.ts';
+import { CodedError, messageOf } from '../../core/errors.ts';
+import { createLogger } from '../../core/log/index.ts';
+import { NodeHttpTransport } from '../../core/platform/node/index.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import { type Endpoint, parseEndpoint } from './grpc/endpoint.ts';
+import { CSI_MODES, type CsiMode, type CsiPluginOptions, startCsiPlugin } from './plugin.ts';
+
+export const CSI_USAGE = `Usage: maya csi --agent ADDRESS [options]
+
+Serves the CSI driver maya.csi.openebs.io until SIGTERM or Ctrl-C, through the agent of this node,
+which does the work: the plugin itself mounts nothing and needs no privilege.
+
+  --agent ADDRESS        unix:/path or http://127.0.0.1:PORT (default: OPENEBS_AGENT)
+  --endpoint ENDPOINT    unix:///path, unix:path, /path or tcp://127.0.0.1:PORT
+                         (default: CSI_ENDPOINT)
+  --mode MODE            all, controller or node (default all)
+  --orchestrator NAME    kubernetes, nomad, mesos or csi (default csi): who calls, for "in use by"
+  --log-level LEVEL      error, warn, info or debug (default info)
+  --log-format FORMAT    json or text (default json)
+  --help                 this text
+`;
+
+const EXIT_USAGE = 2;
+const ORCHESTRATORS = ['kubernetes', 'nomad', 'mesos', 'csi'] as const satisfies readonly Door[];
+const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+const FORMATS = ['json', 'text'] as const;
+
+export interface CsiArguments {
+  readonly agent: string;
+  readonly endpoint: Endpoint;
+  readonly mode: CsiMode;
+  readonly door: (typeof ORCHESTRATORS)[number];
+  readonly level: (typeof LEVELS)[number];
+  readonly format: (typeof FORMATS)[number];
+}
+
+export class UsageError extends CodedError<{ readonly code: 'usage' }> {
+  override readonly name = 'UsageError';
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export async function main(argv: string[]): Promise<number> {
+  let given: CsiArguments | null;
+  try {
+    given = parseCsiArguments(argv, process.env);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`maya csi: ${error.message}\n`);
+    return EXIT_USAGE;
+  }
+  if (given === null) {
+    process.stdout.write(CSI_USAGE);
+    return 0;
+  }
+  const { agent, endpoint, mode, door, level, format } = given;
+  const log = createLogger({ service: 'csi', level, format });
+  const stopped = Promise.withResolvers<void>();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopped.resolve());
+  const client = new AgentClient(new NodeHttpTransport({ address: agent }));
+  const plugin = await startCsi({ endpoint, mode, door, agent: client, log });
+  await stopped.promise;
+  log.info('the CSI plugin ends', {});
+  await plugin.close();
+  return 0;
+}
+
+/** For a composition root that runs it beside the agent. @throws SocketError */
+export function startCsi(options: Omit<CsiPluginOptions, 'version'>) {
+  return startCsiPlugin({ version: packageJson.version, ...options });
+}
+
+/** Null: the help was asked for. @throws UsageError */
+export function parseCsiArguments(
+  argv: readonly string[],
+  environment: Environment,
+): CsiArguments | null {
+  const values = parsedValues(argv);
+  if (values.help === true) return null;
+  const endpoint = values.endpoint ?? environment['CSI_ENDPOINT'];
+  if (endpoint === undefined) throw usage('--endpoint ENDPOINT is missing, and CSI_ENDPOINT too');
+  return {
+    agent: agentOf(values.agent ?? environment['OPENEBS_AGENT']),
+    endpoint: endpointOf(endpoint),
+    mode: oneOf('mode', values.mode ?? 'all', CSI_MODES),
+    door: oneOf('orchestrator', values.orchestrator ?? 'csi', ORCHESTRATORS),
+    level: oneOf('log-level', values['log-level'] ?? 'info', LEVELS),
+    format: oneOf('log-format', values['log-format'] ?? 'json', FORMATS),
+  };
+}
+
+function parsedValues(argv: readonly string[]) {
+  const text = { type: 'string' } as const;
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      allowPositionals: false,
+      options: {
+        agent: text,
+        endpoint: text,
+        mode: text,
+        orchestrator: text,
+        'log-level': text,
+        'log-format': text,
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+    return values;
+  } catch (error) {
+    throw usage(messageOf(error).split('\n')[0] ?? '', error);
+  }
+}
+
+function agentOf(given: string | undefined): string {
+  if (given === undefined) throw usage('--agent ADDRESS is missing, and OPENEBS_AGENT too');
+  if (/^unix:\/./.test(given) || /^http:\/\/127\.0\.0\.1:[0-9]{1,5}$/.test(given)) return given;
+  throw usage(`--agent ${given}: give unix:/path or http://127.0.0.1:PORT`);
+}
+
+function endpointOf(given: string): Endpoint {
+  try {
+    return parseEndpoint(given);
+  } catch (error) {
+    throw usage(messageOf(error), error);
+  }
+}
+
+function oneOf<const Word extends string>(
+  option: string,
+  given: string,
+  words: readonly Word[],
+): Word {
+  const found = words.find((word) => word === given);
+  if (found !== undefined) return found;
+  throw usage(`--${option} ${given}: give one of ${words.join(', ')}`);
+}
+
+function usage(sentence: string, cause?: unknown): UsageError {
+  return new UsageError({ code: 'usage' }, `${sentence}; maya csi --help tells more`, cause);
+}

@@ -1,0 +1,110 @@
+import { spawnSync } from 'node:child_process';
+import { stat, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from '@jest/globals';
+import { parseEndpoint } from '../../../../plugins/csi/grpc/endpoint.ts';
+import { parseCsiArguments } from '../../../../plugins/csi/main.ts';
+import { CsiClient } from '../../../fixtures/csi-client.ts';
+import { freePortRange } from '../../../fixtures/ports.ts';
+import { RunningProcess } from '../../../fixtures/processes.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
+import { waitFor } from '../../../fixtures/wait-for.ts';
+import { orchestratorWithPlugin } from './orchestrator.ts';
+
+const MAYA = fileURLToPath(new URL('../../../../bin/maya', import.meta.url));
+const REQUIRED = ['--agent', 'unix:/agent.sock', '--endpoint', 'unix:///csi/csi.sock'];
+
+test('what is not given comes from the environment, or has its default', () => {
+  const expected = {
+    agent: 'unix:/agent.sock',
+    endpoint: { kind: 'unix', path: '/csi/csi.sock' },
+    mode: 'all',
+    door: 'csi',
+    level: 'info',
+    format: 'json',
+  };
+  expect(parseCsiArguments(REQUIRED, {})).toEqual(expected);
+  const environment = { CSI_ENDPOINT: 'unix:///csi/csi.sock', OPENEBS_AGENT: 'unix:/agent.sock' };
+  expect(parseCsiArguments([], environment)).toEqual(expected);
+  const nomad = parseCsiArguments([...REQUIRED, '--mode', 'node', '--orchestrator', 'nomad'], {});
+  expect(nomad).toMatchObject({ mode: 'node', door: 'nomad' });
+  expect(parseCsiArguments(['--help'], {})).toBeNull();
+});
+
+test.each([
+  [[], /--endpoint ENDPOINT is missing, and CSI_ENDPOINT too; maya csi --help tells more/],
+  [['--endpoint', '/csi.sock'], /--agent ADDRESS is missing/],
+  [[...REQUIRED, '--agent', 'http://10.0.0.1:80'], /give unix:\/path or http:\/\/127.0.0.1/],
+  [[...REQUIRED, '--endpoint', 'csi.sock'], /endpoint "csi.sock" cannot be served/],
+  [[...REQUIRED, '--mode', 'both'], /one of all, controller, node/],
+  [[...REQUIRED, '--orchestrator', 'docker'], /one of kubernetes, nomad, mesos, csi/],
+  [[...REQUIRED, '--wrong'], /--wrong/],
+  [[...REQUIRED, 'extra'], /extra/],
+])('maya csi %j is refused', (argv, sentence) => {
+  expect(() => parseCsiArguments(argv, {})).toThrow(sentence);
+});
+
+test.each([
+  ['unix:///a/b.sock', { kind: 'unix', path: '/a/b.sock' }],
+  ['unix:/a/b.sock', { kind: 'unix', path: '/a/b.sock' }],
+  ['unix:b.sock', { kind: 'unix', path: `${process.cwd()}/b.sock` }],
+  ['/a/b.sock', { kind: 'unix', path: '/a/b.sock' }],
+  ['tcp://127.0.0.1:9000', { kind: 'tcp', host: '127.0.0.1', port: 9_000 }],
+  ['tcp://localhost:0', { kind: 'tcp', host: '127.0.0.1', port: 0 }],
+  ['tcp://[::1]:9000', { kind: 'tcp', host: '::1', port: 9_000 }],
+] as const)('the endpoint %s is served', (text, endpoint) => {
+  expect(parseEndpoint(text)).toEqual(endpoint);
+});
+
+test.each([
+  '',
+  'unix:',
+  'unix://',
+  'unix://a/b',
+  'a/b',
+  'tcp://0.0.0.0:1',
+  'tcp://127.0.0.1:70000',
+])('the endpoint %j is refused with what is accepted', (text) => {
+  expect(() => parseEndpoint(text)).toThrow('give unix:///path, unix:path, /path or tcp://127');
+});
+
+test('maya csi serves until SIGTERM, on a socket that only its owner may open', async () => {
+  await using folder = await temporaryFolder('csi');
+  const socket = `${folder.path}/csi.sock`;
+  const argv = ['csi', '--agent', `unix:${folder.path}/agent.sock`];
+  const environment = { CSI_ENDPOINT: `unix://${socket}` };
+  await using plugin = new RunningProcess(MAYA, argv, { environment });
+  await waitFor('it listens', () => plugin.stderr.includes('listens'), 20_000);
+  expect(((await stat(socket)).mode & 0o777).toString(8)).toBe('600');
+  using client = new CsiClient(`unix:${socket}`);
+  // There is no agent: it is not ready, and does not end.
+  expect(await client.identity('Probe')).toEqual({ ok: { ready: { value: false } } });
+  expect(await client.node('NodeGetInfo')).toMatchObject({ code: 'UNAVAILABLE' });
+  // A second one does not take the socket away.
+  const second = spawnSync(MAYA, argv, {
+    env: { ...process.env, ...environment },
+    encoding: 'utf8',
+  });
+  expect(second.status).toBe(1);
+  expect(second.stderr).toContain('another process serves it');
+  expect(await plugin.end('SIGTERM', 10_000)).toEqual({ status: 0, signal: null });
+  await expect(stat(socket)).rejects.toMatchObject({ code: 'ENOENT' });
+}, 60_000);
+
+test('a file in the place of the socket is left alone', async () => {
+  await using folder = await temporaryFolder('csi');
+  const path = `${folder.path}/csi.sock`;
+  await writeFile(path, 'dear');
+  const argv = ['csi', '--agent', 'unix:/nowhere', '--endpoint', path];
+  const ended = spawnSync(MAYA, argv, { encoding: 'utf8' });
+  expect(ended.status).toBe(1);
+  expect(ended.stderr).toContain('a file that is no socket is in its place');
+}, 30_000);
+
+test('a port of the loopback is served as well', async () => {
+  const [port = ''] = (await freePortRange(1)).split('-');
+  const endpoint = parseEndpoint(`tcp://127.0.0.1:${port}`);
+  await using _csi = await orchestratorWithPlugin({ endpoint });
+  using client = new CsiClient(`127.0.0.1:${port}`);
+  expect(await client.identity('GetPluginInfo')).toMatchObject({ ok: {} });
+});
