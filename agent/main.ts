@@ -34,6 +34,7 @@ and the next agent takes them over.
   --pool-keep BYTES       kept free on each file system with a pool (default: 5 %, at least 1 GiB)
   --attach-method METHOD  auto, kernel or userspace (default auto: the kernel's, where it has one)
   --docker-socket PATH    serve the Docker volume plugin there
+  --csi-socket PATH       serve the CSI plugin there
   --log-level LEVEL       error, warn, info or debug (default info)
   --log-format FORMAT     json or text (default json)
   --help                  this text
@@ -45,6 +46,7 @@ const DEFAULT_STATE_FOLDER = '/var/lib/openebs/agent';
 export interface AgentArguments {
   readonly options: Omit<AgentOptions, 'version' | 'launcher'>;
   readonly dockerSocket: string | null;
+  readonly csiSocket: string | null;
   readonly level: 'error' | 'warn' | 'info' | 'debug';
   readonly format: 'json' | 'text';
 }
@@ -62,7 +64,6 @@ export function parseAgentArguments(argv: readonly string[]): AgentArguments | n
   const paths = pools.map(({ path }) => path);
   const twice = paths.find((path, index) => paths.indexOf(path) !== index);
   if (twice !== undefined) throw usage(`--pool ${twice} is there twice`);
-  const socket = values['docker-socket'];
   return {
     options: {
       node: nodeNameOf(values.node),
@@ -74,7 +75,8 @@ export function parseAgentArguments(argv: readonly string[]): AgentArguments | n
       keepBytes: keepBytesOf(values['pool-keep']),
       attachMethod: oneOf('attach-method', values['attach-method'] ?? 'auto', METHODS),
     },
-    dockerSocket: socket === undefined ? null : resolve(socket),
+    dockerSocket: socketOf(values['docker-socket']),
+    csiSocket: socketOf(values['csi-socket']),
     level: oneOf('log-level', values['log-level'] ?? 'info', LEVELS),
     format: oneOf('log-format', values['log-format'] ?? 'json', FORMATS),
   };
@@ -165,6 +167,7 @@ function parsedValues(argv: readonly string[]) {
         'pool-keep': text,
         'attach-method': text,
         'docker-socket': text,
+        'csi-socket': text,
         'log-level': text,
         'log-format': text,
         help: { type: 'boolean', short: 'h' },
@@ -202,6 +205,10 @@ function apiserverOf(given: string | undefined): string {
   if (given === undefined) throw usage('--apiserver ADDRESS is missing');
   if (/^unix:\/./.test(given) || /^http:\/\/127\.0\.0\.1:[0-9]{1,5}$/.test(given)) return given;
   throw usage(`--apiserver ${given}: give unix:/path or http://127.0.0.1:PORT`);
+}
+
+function socketOf(given: string | undefined): string | null {
+  return given === undefined ? null : resolve(given);
 }
 
 function keepBytesOf(given: string | undefined): number | null {

@@ -14,6 +14,7 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   up: { summary: 'run a whole cluster on this machine, until Ctrl-C', module: './up.ts' },
   agent: { summary: 'run the agent of this node', module: './agent.ts' },
   apiserver: { summary: 'run the cluster services', module: '../cluster/main.ts' },
+  csi: { summary: 'serve the CSI driver of this node', module: '../plugins/csi/main.ts' },
   target: { summary: 'serve one volume over iSCSI', module: '../target/main.ts' },
   replica: { summary: 'keep one copy of one volume', module: '../replica/main.ts' },
 };

@@ -1,5 +1,5 @@
 /** The agent of one node, from start to end. */
-import type { AgentClient, Heartbeat, PoolReport } from '../../core/api/index.ts';
+import type { AgentClient, Heartbeat, PoolReport, Sockets } from '../../core/api/index.ts';
 import { messageOf } from '../../core/errors.ts';
 import type { HttpTransport } from '../../core/platform/index.ts';
 import type { AgentService } from '../api/routes.ts';
@@ -17,8 +17,8 @@ export interface AgentHandle extends AsyncDisposable {
   readonly socketPath: string;
   /** Speaks to that API through the socket, for front doors in the same process. */
   readonly client: AgentClient;
-  /** Tells the cluster where this node's Docker plugin listens; null: nowhere. */
-  announceDockerSocket(path: string | null): void;
+  /** Tells the cluster where these front doors of this node listen, besides those told before. */
+  announce(sockets: Sockets): void;
   /** Resolves when somebody asked for its end (POST /v1/shutdown, stage exit). */
   readonly exitAsked: Promise<void>;
   /** Ends the agent; its replicas, targets and attachments go on without it. */
@@ -54,7 +54,7 @@ class Agent {
   readonly #heartbeat: HeartbeatLoop;
   readonly #background: Background;
   readonly #exit = Promise.withResolvers<void>();
-  #dockerSocket: string | null = null;
+  #sockets: Sockets = {};
   #propagationLack = '';
   #recovering: Promise<void> = Promise.resolve();
   /** Of the last heartbeat, for the warnings. */
@@ -104,8 +104,8 @@ class Agent {
     return {
       socketPath,
       client: clientOf(transport(`unix:${socketPath}`)),
-      announceDockerSocket: (path) => {
-        this.#dockerSocket = path;
+      announce: (sockets) => {
+        this.#sockets = { ...this.#sockets, ...sockets };
       },
       exitAsked: this.#exit.promise,
       close,
@@ -194,7 +194,7 @@ class Agent {
       replicas: [...(await replicas.report())],
       targets: [...(await targets.report())],
       consumers: attachments.consumers(),
-      sockets: this.#dockerSocket === null ? {} : { docker: this.#dockerSocket },
+      sockets: this.#sockets,
     };
   }
 

@@ -8,6 +8,8 @@ export interface NodePlace {
   readonly address: string;
   /** Where its Docker plugin listens; null without one. */
   readonly dockerSocket: string | null;
+  /** Where its CSI plugin listens. */
+  readonly csiSocket: string;
   readonly service: ServiceSpec;
 }
 
@@ -37,13 +39,16 @@ export function layoutOf(options: UpOptions, maya: readonly string[] = MAYA): La
     const folder = `${state}/${name}`;
     const dockerSocket = dockerSocketOf(options, index, folder);
     const dockerArguments = dockerSocket === null ? [] : ['--docker-socket', dockerSocket];
+    const csiSocket = `${folder}/csi.sock`;
     const own = ['--state', folder, '--node', name, '--pool', `${folder}/pool`];
-    const agentArguments = [...own, '--apiserver', apiserverAddress];
+    const toOthers = ['--apiserver', apiserverAddress, '--csi-socket', csiSocket];
+    const agentArguments = [...own, ...toOthers];
     return {
       name,
       folder,
       address: `unix:${folder}/agent.sock`,
       dockerSocket,
+      csiSocket,
       service: {
         name,
         argv: [...maya, 'agent', ...agentArguments, ...dockerArguments],

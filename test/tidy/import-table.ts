@@ -116,9 +116,11 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   pure('cluster/mulebot', ['core']),
   edge('cluster/connect', ['core']),
 
-  edge('plugins/docker', API),
+  edge('plugins/sockets', API),
+  edge('plugins/docker', [...API, 'plugins/sockets']),
   main('plugins/docker'),
-  edge('plugins/csi', API, { libraries: ['@grpc/*'] }),
+  edge('plugins/csi', API),
+  edge('plugins/csi/grpc', [...API, 'plugins/sockets'], { libraries: ['@grpc/*'] }),
   main('plugins/csi'),
   edge('plugins/kubernetes', API),
   main('plugins/kubernetes'),

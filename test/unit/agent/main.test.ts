@@ -14,7 +14,12 @@ test('what is not given has its default', () => {
     keepBytes: null,
     attachMethod: 'auto',
   });
-  expect(given).toMatchObject({ dockerSocket: null, level: 'info', format: 'json' });
+  expect(given).toMatchObject({
+    dockerSocket: null,
+    csiSocket: null,
+    level: 'info',
+    format: 'json',
+  });
 });
 
 test('pools are repeatable and may have names', () => {

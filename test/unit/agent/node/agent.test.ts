@@ -51,13 +51,14 @@ test('an agent answers on its socket, is heard by the apiserver, and ends when a
   await using folder = await temporaryFolder('agent');
   const { state, start } = await rig(folder.path);
   await using agent = await start();
-  agent.announceDockerSocket('/run/docker.sock');
+  agent.announce({ docker: '/run/docker.sock' });
+  agent.announce({ csi: '/run/csi.sock' });
   await waitFor('a heartbeat tells it', () => state.heartbeats.length > 1, 5_000);
   expect(state.heartbeats.at(-1)).toMatchObject({
     name: 'node-1',
     agentAddress: `unix:${agent.socketPath}`,
     pools: [{ name: 'default', state: 'online' }],
-    sockets: { docker: '/run/docker.sock' },
+    sockets: { docker: '/run/docker.sock', csi: '/run/csi.sock' },
   });
   expect(await agent.client.info()).toMatchObject({
     node: 'node-1',

@@ -48,7 +48,8 @@ test('the first node owns the Docker socket, the others have theirs in their fol
   ]);
   expect(nodes[1]?.service.argv.join(' ')).toBe(
     'maya agent --state /s/node-2 --node node-2 --pool /s/node-2/pool ' +
-      '--apiserver unix:/s/apiserver.sock --docker-socket /s/node-2/docker.sock',
+      '--apiserver unix:/s/apiserver.sock --csi-socket /s/node-2/csi.sock ' +
+      '--docker-socket /s/node-2/docker.sock',
   );
   const without = parseUpOptions(['--state', '/s', '--no-docker'], root);
   expect(without && layoutOf(without).nodes.map((node) => node.dockerSocket)).toEqual([
