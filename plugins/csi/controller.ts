@@ -173,8 +173,8 @@ class Controller {
   }
 
   /**
-   * Reads only. A topology does not limit: a volume that is placed elsewhere is reachable from there
-   * as well. In one that does not exist, or for what no volume can do, nothing can be made.
+   * Reads only. A topology does not limit: a volume that is placed elsewhere is reachable from
+   * there as well. In one that does not exist, or for what no volume can do, nothing can be made.
    */
   async getCapacity(request: m.GetCapacityRequest, call: GrpcCall): Promise<m.GetCapacityResponse> {
     const { volumeCapabilities, parameters, accessibleTopology } = request;

@@ -15,8 +15,7 @@ import type { CreateVolumeRequest, StringMap } from './messages.ts';
 const KUBERNETES_PREFIX = 'csi.storage.k8s.io/';
 const KUBERNETES_FILE_SYSTEM = `${KUBERNETES_PREFIX}fstype`;
 const KUBERNETES_NAMES = ['pvc/name', 'pvc/namespace', 'pv/name'];
-const KUBERNETES_SECRETS =
-  /^(provisioner|controller-publish|node-stage|node-publish|controller-expand|node-expand)-secret-(name|namespace)$/;
+const KUBERNETES_SECRETS = /^(provisioner|(controller|node)-[a-z]+)-secret-(name|namespace)$/;
 
 /** What is asked for, whether or not a volume of that name is there. */
 export interface WantedVolume {

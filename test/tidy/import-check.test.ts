@@ -49,7 +49,11 @@ describe('the import check accepts', () => {
     ['core from everywhere', 'target/scsi/a.ts', `import { b } from '../../core/block/b.ts';`],
     ['the own folder', 'replica/chain/a.ts', `import { b } from './b.ts';`],
     ['a library in its folder', 'core/api/a.ts', `import { z } from 'zod';`],
-    ['a subpath of a library', 'plugins/csi/a.ts', `import '@grpc/grpc-js/build/src/server.js';`],
+    [
+      'a subpath of a library',
+      'plugins/csi/grpc/a.ts',
+      `import '@grpc/grpc-js/build/src/server.js';`,
+    ],
     ['real disks in a main', 'replica/main.ts', `import '../core/platform/node/b.ts';`],
     ['services in the composition root', 'bin/maya.ts', `await import('../target/main.ts');`],
     ['anything in a test', 'test/unit/a.test.ts', `import '../../agent/main.ts'; import 'jest';`],

@@ -119,7 +119,7 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   edge('plugins/sockets', API),
   edge('plugins/docker', [...API, 'plugins/sockets']),
   main('plugins/docker'),
-  edge('plugins/csi', API),
+  edge('plugins/csi', [...API, 'plugins/csi']),
   edge('plugins/csi/grpc', [...API, 'plugins/sockets'], { libraries: ['@grpc/*'] }),
   main('plugins/csi'),
   edge('plugins/kubernetes', API),

@@ -190,7 +190,7 @@ test.each([
   connection.on('error', () => undefined);
   await once(connection, 'connect');
   connection.resume();
-  connection.write(noise as string);
+  connection.write(noise);
   expect(await csi.client.identity('Probe')).toMatchObject({ ok: {} });
   connection.destroy();
   expect(await csi.client.identity('Probe')).toMatchObject({ ok: {} });
