@@ -51,11 +51,9 @@ export class SimRandom implements Random {
   }
 
   bytes(length: number): Buffer {
-    const buffer = Buffer.alloc(length);
-    let at = 0;
-    for (; at + 4 <= length; at += 4) buffer.writeUInt32LE(this.next(), at);
-    for (; at < length; at += 1) buffer[at] = this.next() & 0xff;
-    return buffer;
+    const words = new Int32Array(Math.ceil(length / 4));
+    for (let index = 0; index < words.length; index += 1) words[index] = this.next();
+    return Buffer.from(words.buffer, 0, length);
   }
 
   uuid(): string {
