@@ -26,7 +26,7 @@ import {
 import { grpcError } from './grpc/grpc-error.ts';
 import type { GrpcCall, GrpcService } from './grpc/server.ts';
 import type * as m from './messages.ts';
-import type { PendingOperations } from './pending.ts';
+import { operationOf, type PendingOperations } from './pending.ts';
 import { nodesIn, preferredNodesOf } from './topology.ts';
 import { volumeMessage, volumeStatus } from './volume-answer.ts';
 import { pageOf } from './volume-pages.ts';
@@ -48,12 +48,14 @@ export function controllerHandlers(options: ControllerOptions): GrpcService['han
     ControllerGetCapabilities: async () => ({
       capabilities: CONTROLLER_CAPABILITIES.map((type) => ({ rpc: { type } })),
     }),
-    CreateVolume: (request: m.CreateVolumeRequest) => controller.createVolume(request),
-    DeleteVolume: (request: m.VolumeRequest) => controller.deleteVolume(request),
-    ControllerPublishVolume: (request: m.ControllerPublishVolumeRequest) =>
-      controller.publish(request),
-    ControllerUnpublishVolume: (request: m.ControllerUnpublishVolumeRequest) =>
-      controller.unpublish(request),
+    CreateVolume: (request: m.CreateVolumeRequest, call: GrpcCall) =>
+      controller.createVolume(request, call),
+    DeleteVolume: (request: m.VolumeRequest, call: GrpcCall) =>
+      controller.deleteVolume(request, call),
+    ControllerPublishVolume: (request: m.ControllerPublishVolumeRequest, call: GrpcCall) =>
+      controller.publish(request, call),
+    ControllerUnpublishVolume: (request: m.ControllerUnpublishVolumeRequest, call: GrpcCall) =>
+      controller.unpublish(request, call),
     ValidateVolumeCapabilities: (request: m.ValidateVolumeCapabilitiesRequest, call: GrpcCall) =>
       controller.validate(request, call),
     ListVolumes: (request: m.ListVolumesRequest, call: GrpcCall) =>
@@ -81,9 +83,12 @@ class Controller {
    * […] the Plugin MUST reply 0 OK": a size within the range will do, and any file system where
    * none is named; everything else must be equal, else ALREADY_EXISTS.
    */
-  async createVolume(request: m.CreateVolumeRequest): Promise<{ volume: m.Volume }> {
+  async createVolume(
+    request: m.CreateVolumeRequest,
+    call: GrpcCall,
+  ): Promise<{ volume: m.Volume }> {
     const wanted = wantedVolumeOf(request);
-    return this.#pending.run(wanted.name, 'CreateVolume', async () => {
+    return this.#pending.run({ volume: wanted.name, ...operationOf(call) }, async () => {
       const preferredNodes = await this.#preferredNodes(request);
       const there = await this.#named(wanted.name);
       const create = { ...createVolumeOf(wanted, there), preferredNodes: [...preferredNodes] };
@@ -92,10 +97,10 @@ class Controller {
   }
 
   /** "If a volume […] does not exist […] the Plugin MUST reply 0 OK". */
-  async deleteVolume({ volumeId }: m.VolumeRequest): Promise<m.Empty> {
+  async deleteVolume({ volumeId }: m.VolumeRequest, call: GrpcCall): Promise<m.Empty> {
     const reference = requiredString('volume_id', volumeId);
     if (!isVolumeReference(reference)) return {};
-    await this.#pending.run(reference, 'DeleteVolume', () =>
+    await this.#pending.run({ volume: reference, ...operationOf(call) }, () =>
       unlessNotFound(this.#agent.deleteVolume(reference, LONG)),
     );
     return {};
@@ -106,13 +111,13 @@ class Controller {
    * MUST reply 0 OK". It only keeps other nodes and doors away: the node does the rest, and needs
    * no publish_context for it.
    */
-  async publish(request: m.ControllerPublishVolumeRequest): Promise<m.Empty> {
+  async publish(request: m.ControllerPublishVolumeRequest, call: GrpcCall): Promise<m.Empty> {
     const reference = requiredString('volume_id', request.volumeId);
     const node = requiredString('node_id', request.nodeId, NODE_ID_BYTES_MAX);
     const usage = usageOf(request.volumeCapability);
     if (!isVolumeReference(reference)) throw noSuchVolume(reference);
     const readOnly = request.readonly || usage.isReadOnly;
-    await this.#pending.run(reference, 'ControllerPublishVolume', () =>
+    await this.#pending.run({ volume: reference, ...operationOf(call) }, () =>
       this.#agent.claim(reference, { node, door: this.#door, readOnly }, LONG),
     );
     return {};
@@ -123,14 +128,14 @@ class Controller {
    * for a volume or a node that is gone. At once for a node that is dead, too: its target is fenced
    * by the next one's epoch.
    */
-  async unpublish(request: m.ControllerUnpublishVolumeRequest): Promise<m.Empty> {
+  async unpublish(request: m.ControllerUnpublishVolumeRequest, call: GrpcCall): Promise<m.Empty> {
     const reference = requiredString('volume_id', request.volumeId);
     const { nodeId: node } = request;
     if (Buffer.byteLength(node) > NODE_ID_BYTES_MAX) {
       throw invalid(`node_id is longer than ${NODE_ID_BYTES_MAX} bytes`);
     }
     if (!isVolumeReference(reference)) return {};
-    await this.#pending.run(reference, 'ControllerUnpublishVolume', () =>
+    await this.#pending.run({ volume: reference, ...operationOf(call) }, () =>
       unlessNotFound(this.#agent.unclaim(reference, node === '' ? {} : { node }, LONG)),
     );
     return {};

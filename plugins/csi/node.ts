@@ -21,7 +21,7 @@ import { grpcError } from './grpc/grpc-error.ts';
 import type { GrpcCall, GrpcService } from './grpc/server.ts';
 import { labelOf } from './labels.ts';
 import type * as m from './messages.ts';
-import type { PendingOperations } from './pending.ts';
+import { operationOf, type PendingOperations } from './pending.ts';
 import { topologyOf } from './topology.ts';
 import { conditionMessage } from './volume-answer.ts';
 
@@ -42,10 +42,14 @@ export function nodeHandlers(options: NodeOptions): GrpcService['handlers'] {
     NodeGetCapabilities: async () => ({
       capabilities: NODE_CAPABILITIES.map((type) => ({ rpc: { type } })),
     }),
-    NodeStageVolume: (request: m.NodeStageVolumeRequest) => node.stage(request),
-    NodeUnstageVolume: (request: m.NodeUnstageVolumeRequest) => node.unstage(request),
-    NodePublishVolume: (request: m.NodePublishVolumeRequest) => node.publish(request),
-    NodeUnpublishVolume: (request: m.NodeUnpublishVolumeRequest) => node.unpublish(request),
+    NodeStageVolume: (request: m.NodeStageVolumeRequest, call: GrpcCall) =>
+      node.stage(request, call),
+    NodeUnstageVolume: (request: m.NodeUnstageVolumeRequest, call: GrpcCall) =>
+      node.unstage(request, call),
+    NodePublishVolume: (request: m.NodePublishVolumeRequest, call: GrpcCall) =>
+      node.publish(request, call),
+    NodeUnpublishVolume: (request: m.NodeUnpublishVolumeRequest, call: GrpcCall) =>
+      node.unpublish(request, call),
     NodeGetVolumeStats: (request: m.NodeGetVolumeStatsRequest, call: GrpcCall) =>
       node.getVolumeStats(request, call),
     NodeGetInfo: (_request: m.Empty, call: GrpcCall) => node.getInfo(call),
@@ -68,7 +72,7 @@ class NodeService {
    * specified volume_capability the Plugin MUST reply 0 OK"; staged there otherwise:
    * ALREADY_EXISTS. The path is only the name of the consumer: nothing is mounted on it.
    */
-  async stage(request: m.NodeStageVolumeRequest): Promise<m.Empty> {
+  async stage(request: m.NodeStageVolumeRequest, call: GrpcCall): Promise<m.Empty> {
     const reference = requiredString('volume_id', request.volumeId);
     const stagingPath = requiredPath('staging_target_path', request.stagingTargetPath);
     const usage = usageOf(request.volumeCapability);
@@ -82,7 +86,7 @@ class NodeService {
       label: labelOf(request.volumeContext, stagingPath),
       ...(usage.fileSystem === null ? {} : { fileSystem: usage.fileSystem }),
     };
-    await this.#pending.run(reference, 'NodeStageVolume', () =>
+    await this.#pending.run({ volume: reference, ...operationOf(call) }, () =>
       this.#asUsable(reference, usage, this.#agent.stage(reference, stage, LONG)),
     );
     return {};
@@ -92,11 +96,11 @@ class NodeService {
    * "If the volume […] is not staged to the staging_target_path, the Plugin MUST reply 0 OK"; and
    * so for a volume that is gone, or an orchestrator would ask for ever.
    */
-  async unstage(request: m.NodeUnstageVolumeRequest): Promise<m.Empty> {
+  async unstage(request: m.NodeUnstageVolumeRequest, call: GrpcCall): Promise<m.Empty> {
     const reference = requiredString('volume_id', request.volumeId);
     const stagingPath = requiredPath('staging_target_path', request.stagingTargetPath);
     if (!isVolumeReference(reference)) return {};
-    await this.#pending.run(reference, 'NodeUnstageVolume', () =>
+    await this.#pending.run({ volume: reference, ...operationOf(call) }, () =>
       unlessNotFound(this.#agent.unstage(reference, { stagingPath }, LONG)),
     );
     return {};
@@ -107,7 +111,7 @@ class NodeService {
    * […] the Plugin MUST reply 0 OK"; published there otherwise: ALREADY_EXISTS; not staged, or no
    * staging path given: FAILED_PRECONDITION.
    */
-  async publish(request: m.NodePublishVolumeRequest): Promise<m.Empty> {
+  async publish(request: m.NodePublishVolumeRequest, call: GrpcCall): Promise<m.Empty> {
     const reference = requiredString('volume_id', request.volumeId);
     const targetPath = requiredPath('target_path', request.targetPath);
     const usage = usageOf(request.volumeCapability);
@@ -124,7 +128,7 @@ class NodeService {
       mountOptions: [...usage.mountOptions],
       label: labelOf(request.volumeContext, targetPath),
     };
-    await this.#pending.run(reference, 'NodePublishVolume', async () => {
+    await this.#pending.run({ volume: reference, ...operationOf(call) }, async () => {
       if (usage.isSingleWriter) await this.#checkOnlyPath(reference, targetPath);
       await this.#asUsable(reference, usage, this.#agent.publish(reference, publish, LONG));
     });
@@ -132,11 +136,11 @@ class NodeService {
   }
 
   /** "MUST be idempotent": not published there, or a volume that is gone, is unpublished. */
-  async unpublish(request: m.NodeUnpublishVolumeRequest): Promise<m.Empty> {
+  async unpublish(request: m.NodeUnpublishVolumeRequest, call: GrpcCall): Promise<m.Empty> {
     const reference = requiredString('volume_id', request.volumeId);
     const targetPath = requiredPath('target_path', request.targetPath);
     if (!isVolumeReference(reference)) return {};
-    await this.#pending.run(reference, 'NodeUnpublishVolume', () =>
+    await this.#pending.run({ volume: reference, ...operationOf(call) }, () =>
       unlessNotFound(this.#agent.unpublish(reference, { targetPath }, LONG)),
     );
     return {};

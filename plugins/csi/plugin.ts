@@ -8,7 +8,7 @@ import type { Endpoint } from './grpc/endpoint.ts';
 import { type GrpcHandler, type GrpcServer, type GrpcService, serveGrpc } from './grpc/server.ts';
 import { identityHandlers } from './identity.ts';
 import { nodeHandlers } from './node.ts';
-import { PendingOperations } from './pending.ts';
+import { PATIENCE_MS, PendingOperations } from './pending.ts';
 
 const PROTO_PATH = fileURLToPath(new URL('./proto/csi.proto', import.meta.url));
 
@@ -34,7 +34,7 @@ export interface CsiPluginOptions {
 /** @throws SocketError when the path of the socket cannot be taken. */
 export async function startCsiPlugin(options: CsiPluginOptions): Promise<GrpcServer> {
   const { endpoint, mode, door, agent, version, log } = options;
-  const pending = new PendingOperations();
+  const pending = new PendingOperations({ patienceMs: PATIENCE_MS[door] });
   const definitionOf = loadServices(PROTO_PATH);
   const service = (name: string, handlers: GrpcService['handlers']): GrpcService => ({
     definition: definitionOf(`csi.v1.${name}`),

@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { expect, test } from '@jest/globals';
+import type { Door } from '../../../../core/api/index.ts';
+import { PendingOperations } from '../../../../plugins/csi/pending.ts';
 import { waitFor } from '../../../fixtures/wait-for.ts';
 import { FIRST_ID, MOUNT, orchestratorWithPlugin, STAGING, TARGET } from './orchestrator.ts';
 
@@ -10,8 +12,8 @@ const done = { ok: {} };
 const STAGE = { volumeId: FIRST_ID, stagingTargetPath: STAGING, volumeCapability: MOUNT };
 
 /** A plugin whose agent lets calls with this ending of their path wait for `go`. */
-async function slowAgent(ending: string) {
-  const csi = await orchestratorWithPlugin();
+async function slowAgent(ending: string, door: Door = 'csi') {
+  const csi = await orchestratorWithPlugin({ door });
   csi.agent.addVolume('data');
   csi.agent.addVolume('other');
   const begun = Promise.withResolvers<void>();
@@ -72,6 +74,47 @@ test('a volume is created once at a time, by its name', async () => {
   csi.go();
   expect(await first).toMatchObject({ ok: {} });
   expect(await create('new')).toEqual(await first);
+});
+
+test('Nomad starts two allocations of a node at a time: the second waits for its turn', async () => {
+  await using csi = await slowAgent('/stage', 'nomad');
+  const first = csi.client.node('NodeStageVolume', STAGE);
+  await csi.begun;
+  const second = csi.client.node('NodeStageVolume', STAGE);
+  const third = csi.client.node('NodePublishVolume', { ...STAGE, targetPath: TARGET });
+  expect(await csi.client.identity('Probe')).toMatchObject({ ok: {} });
+  expect(csi.agent.calls('POST', `/v1/volumes/${FIRST_ID}/stage`)).toHaveLength(1);
+  csi.go();
+  expect(await Promise.all([first, second, third])).toEqual([done, done, done]);
+});
+
+test('who waits for its turn is told when that takes too long', async () => {
+  const pending = new PendingOperations({ patienceMs: 20 });
+  const first = Promise.withResolvers<string>();
+  const operation = { volume: 'data', method: 'First', abandoned: new AbortController().signal };
+  const running = pending.run(operation, () => first.promise);
+  const second = pending.run({ ...operation, method: 'Second' }, async () => 'second');
+  await expect(second).rejects.toThrow('volume "data": First is still under way');
+  first.resolve('first');
+  expect(await running).toBe('first');
+  expect(await pending.run(operation, async () => 'third')).toBe('third');
+});
+
+test('what is given up while it waits for its turn never begins', async () => {
+  const pending = new PendingOperations({ patienceMs: 60_000 });
+  const first = Promise.withResolvers<string>();
+  const hangUp = new AbortController();
+  const operation = { volume: 'data', method: 'First', abandoned: new AbortController().signal };
+  const running = pending.run(operation, () => first.promise);
+  const begun: string[] = [];
+  const second = pending.run({ ...operation, abandoned: hangUp.signal }, async () =>
+    begun.push('second'),
+  );
+  hangUp.abort();
+  await expect(second).rejects.toMatchObject({ code: 'ABORTED' });
+  first.resolve('first');
+  await running;
+  expect(begun).toEqual([]);
 });
 
 test('an operation that failed is not under way any more', async () => {
