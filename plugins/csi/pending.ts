@@ -7,11 +7,13 @@ import type { GrpcCall } from './grpc/server.ts';
  * How long a second operation waits for the first. Nomad stages and publishes for two allocations
  * of one node at a time, and an allocation that is told ABORTED has failed for good (its csimanager
  * tries again after UNAVAILABLE, RESOURCE_EXHAUSTED and its own two minutes, and nothing else).
+ * Mesos gives up a call after a minute and unstages at once, but only once: what was ABORTED then
+ * stays staged (v1_volume_manager.cpp).
  */
 export const PATIENCE_MS: Readonly<Record<Door, number>> = {
   nomad: 60_000,
   kubernetes: 0,
-  mesos: 0,
+  mesos: 60_000,
   csi: 0,
   docker: 0,
   mayactl: 0,

@@ -88,6 +88,19 @@ test('Nomad starts two allocations of a node at a time: the second waits for its
   expect(await Promise.all([first, second, third])).toEqual([done, done, done]);
 });
 
+test('Mesos unstages what took too long to stage, and only once: that waits for the stage', async () => {
+  await using csi = await slowAgent('/stage', 'mesos');
+  const stage = csi.client.node('NodeStageVolume', STAGE, { timeoutMs: 100 });
+  await csi.begun;
+  expect(await stage).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  const unstage = csi.client.node('NodeUnstageVolume', STAGE);
+  // Once a later call is answered the unstaging has come to the plugin.
+  await csi.client.node('NodeGetCapabilities');
+  csi.go();
+  expect(await unstage).toEqual(done);
+  expect(csi.agent.volumes.get('data')?.consumers).toEqual([]);
+});
+
 test('who waits for its turn is told when that takes too long', async () => {
   const pending = new PendingOperations({ patienceMs: 20 });
   const first = Promise.withResolvers<string>();
