@@ -3,9 +3,11 @@ import { parseArgs } from 'node:util';
 import { AgentClient, type Door } from '../../core/api/index.ts';
 import { CodedError, messageOf } from '../../core/errors.ts';
 import { createLogger } from '../../core/log/index.ts';
+import type { HttpTransport } from '../../core/platform/index.ts';
 import { NodeHttpTransport } from '../../core/platform/node/index.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { type Endpoint, parseEndpoint } from './grpc/endpoint.ts';
+import { MESOS_PATIENCE_MS, PatientTransport } from './patient-transport.ts';
 import { CSI_MODES, type CsiMode, type CsiPluginOptions, startCsiPlugin } from './plugin.ts';
 
 export const CSI_USAGE = `Usage: maya csi --agent ADDRESS [options]
@@ -60,12 +62,18 @@ export async function main(argv: string[]): Promise<number> {
   const log = createLogger({ service: 'csi', level, format });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopped.resolve());
-  const client = new AgentClient(new NodeHttpTransport({ address: agent }));
+  const client = new AgentClient(transportTo(agent, door));
   const plugin = await startCsi({ endpoint, mode, door, agent: client, log });
   await stopped.promise;
   log.info('the CSI plugin ends', {});
   await plugin.close();
   return 0;
+}
+
+function transportTo(address: string, door: Door): HttpTransport {
+  const transport = new NodeHttpTransport({ address });
+  if (door !== 'mesos') return transport;
+  return new PatientTransport(transport, { patienceMs: MESOS_PATIENCE_MS });
 }
 
 /** For a composition root that runs it beside the agent. @throws SocketError */
