@@ -85,11 +85,18 @@ real.test(
       const path = await one.prepare('first', data);
       await writeFile(join(path, 'file'), 'from node-1');
       await expect(two.prepare('second', data)).rejects.toThrow(
-        /dvdcli: .*in use by mesos \(docker\/volume isolator\) on node node-1/,
+        /dvdcli: .*in use by mesos.* on node node-1/,
       );
-      expect((await cluster.volume('data')).consumers).toMatchObject([
-        { node: 'node-1', door: 'mesos', label: 'docker/volume isolator' },
-      ]);
+      await waitFor(
+        'node-1 has reported who uses it',
+        async () => {
+          expect((await cluster.volume('data')).consumers).toMatchObject([
+            { node: 'node-1', door: 'mesos', label: 'docker/volume isolator' },
+          ]);
+          return true;
+        },
+        10_000,
+      );
       // The clean-up after the refusal has not taken it from node-1.
       expect(await readFile(join(path, 'file'), 'utf8')).toBe('from node-1');
       await one.cleanup('first');

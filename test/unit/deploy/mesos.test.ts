@@ -8,6 +8,8 @@ import {
   pluginFile,
 } from '../../../cli/mesos/plugin-file.ts';
 import { GiB } from '../../../core/units.ts';
+import { hindranceOf } from '../../../plugins/csi/capabilities.ts';
+import { DRIVER_NAME } from '../../../plugins/csi/identity.ts';
 import { DRIVER } from '../../../plugins/mesos/command-line.ts';
 import { Isolator } from '../plugins/mesos/isolator.ts';
 
@@ -90,6 +92,11 @@ test('the CSI app names our plugin, and a capability that it has', () => {
       capability: { accessType: 'mount', accessMode: 'SINGLE_NODE_WRITER', fsType: 'ext4' },
     },
   });
+  expect(PLUGIN_TYPE).toBe(DRIVER_NAME);
+  const { accessMode, fsType } = external.options['capability'] as Record<string, string>;
+  const mount = { fsType: fsType ?? '', mountFlags: [], volumeMountGroup: '' };
+  const capability = { accessType: 'mount', accessMode: { mode: accessMode }, mount } as const;
+  expect(hindranceOf(capability as never)).toBeNull();
 });
 
 test('the file for the volume/csi isolator is what mayactl would write, and in order', () => {
