@@ -17,6 +17,8 @@ import { waitFor } from '../fixtures/wait-for.ts';
 
 const MAYA = fileURLToPath(new URL('../../bin/maya', import.meta.url));
 const TIMEOUT_MS = 240_000;
+/** Twelve deaths, each with a life before and after it. */
+const DEATHS_TIMEOUT_MS = 600_000;
 const real = needs({ linux: true, root: true, command: CLUSTER_COMMANDS });
 
 const START = ['Probe', 'GetPluginCapabilities', 'GetPluginInfo', 'NodeGetCapabilities'];
@@ -78,7 +80,7 @@ real.test(
         }
       }
     }),
-  TIMEOUT_MS,
+  DEATHS_TIMEOUT_MS,
 );
 
 real.test(
