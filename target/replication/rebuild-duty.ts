@@ -201,6 +201,12 @@ export class RebuildDuty {
   #giveUp(running: Running, detail: string): void {
     const { id, rebuildId } = running;
     this.#running = null;
+    // Before anybody is told: hearing of it, the next one is picked at once.
+    const delayMs = Math.min(
+      BACK_OFF_MS_MAX,
+      (this.#backOff.get(id)?.delayMs ?? BACK_OFF_MS_FIRST / 2) * 2,
+    );
+    this.#backOff.set(id, { untilMs: this.#options.clock.nowMs() + delayMs, delayMs });
     const state = this.#state;
     const inSync = state !== null && isInSync(state, id);
     if (state !== null && mayDropJoiner(state, id)) {
@@ -211,10 +217,5 @@ export class RebuildDuty {
     } else if (!inSync) {
       this.#options.tell({ kind: 'missed', member: id, detail, lostCache: false });
     }
-    const delayMs = Math.min(
-      BACK_OFF_MS_MAX,
-      (this.#backOff.get(id)?.delayMs ?? BACK_OFF_MS_FIRST / 2) * 2,
-    );
-    this.#backOff.set(id, { untilMs: this.#options.clock.nowMs() + delayMs, delayMs });
   }
 }
