@@ -125,7 +125,9 @@ export class History {
 
   /** When the oldest observation that a power cut may undo was completed; null: there is none. */
   get unflushedSinceMs(): number | null {
-    return this.#sinceFlush.find(({ by }) => by === ObservedBy.write)?.completedMs ?? null;
+    // Without a GOOD write it is what was read of one that has no answer.
+    const written = this.#sinceFlush.find(({ by }) => by === ObservedBy.write);
+    return (written ?? this.#sinceFlush[0])?.completedMs ?? null;
   }
 
   beginWrite(
