@@ -195,6 +195,7 @@ export class Coordinator implements MemberListener {
       this.#state = state;
       this.#note(before, next);
       this.#refresh();
+      if (state.sparedCount > before.sparedCount) this.volume.nobodyIsRemoved();
       for (const effect of effects) this.#carryOut(effect);
     }
     this.#busy = false;
@@ -439,8 +440,11 @@ export class Coordinator implements MemberListener {
   /** Without a flush there is no clean release: the next target equalises (R16). */
   #drainAgain(error: BlockError): void {
     this.#dependencies.log('flushFailed', { detail: error.message });
-    this.#draining = false;
-    this.#later(STORE_RETRY_MS, { kind: 'start' });
+    // Not before: until then whatever is heard would have it flush again at once.
+    this.#dependencies.clock.timer(STORE_RETRY_MS, () => {
+      this.#draining = false;
+      this.#dispatch({ kind: 'start' });
+    });
   }
 
   #stop(why: StopReason): void {

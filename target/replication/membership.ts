@@ -34,6 +34,7 @@ export function initialState(options: MembershipOptions): State {
     claimedGeneration: 0,
     strangersLeft: false,
     doubt: null,
+    sparedCount: 0,
     releaseAsked: false,
     waitingFor: '',
   };
@@ -293,6 +294,10 @@ function onInspected(
     return onMissed(heard, id, 'it came back without its cache', true);
   }
   if (!isInSync(state, id)) return heard;
+  // R6: its folder is an older one, brought back from somewhere.
+  const promised = member.facts?.promise.instance === state.instance;
+  const older = promised && facts.promise.epoch < (member.facts?.promise.epoch ?? 0);
+  if (older) return onMissed(heard, id, 'it has forgotten its promise: a restored backup?', true);
   if (facts.failed) return onMissed(heard, id, 'its medium failed a flush', false);
   return heard;
 }
@@ -391,10 +396,12 @@ function onFlushFailed(state: State, id: string): State {
 function spareTheLast(state: State): State {
   const inSync = state.members.filter((member) => isInSync(state, member.id));
   if (inSync.some((member) => !member.diverged && !member.lostCache)) return state;
+  const isSpared = (member: MemberView) => member.diverged && !member.lostCache;
+  if (!state.members.some(isSpared)) return state;
   const members = state.members.map((member) =>
-    member.diverged && !member.lostCache ? { ...member, diverged: false, missed: null } : member,
+    isSpared(member) ? { ...member, diverged: false, missed: null } : member,
   );
-  return { ...state, members };
+  return { ...state, members, sparedCount: state.sparedCount + 1 };
 }
 
 /**

@@ -110,6 +110,8 @@ export interface State {
   readonly strangersLeft: boolean;
   /** A replica's copy or promise was newer than the record: the record is read again (R5). */
   readonly doubt: string | null;
+  /** How often members that had failed something were kept all the same: nobody else was left. */
+  readonly sparedCount: number;
   readonly releaseAsked: boolean;
   /** Why the machine waits, for people; empty when it does not. */
   readonly waitingFor: string;
@@ -199,8 +201,11 @@ export interface Step {
 /** Switches that disable one rule each, for the simulator's own tests only. */
 export type Break =
   | 'R1-unknown-swap-settles'
+  | 'R2-same-epoch'
   | 'R3-free-at-once'
+  | 'R4-any-attachment'
   | 'R5-ignore-copies'
+  | 'R10-any-promise'
   | 'R15-resume-after-reboot'
   | 'R16-no-equalise'
   | 'R17-no-keeper'
@@ -211,5 +216,8 @@ export type Break =
   | 'R12-no-equalise-after-error'
   | 'R13-read-overtakes'
   | 'R14-flush-any'
+  | 'R17-never-removed'
+  | 'R18-held-for-ever'
+  | 'R18-not-ready'
   | 'R22-no-barrier'
   | 'R24-no-verify';

@@ -115,6 +115,19 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     else if (view.reads || view.writes) this.#startHeld();
   }
 
+  /**
+   * All in sync had failed something, each something else, and all stay. What waits for a removal
+   * is to be asked for again; its range is made equal before (R12).
+   */
+  nobodyIsRemoved(): void {
+    const busy = blockError('busy', 'every replica failed a part of what was in flight');
+    for (const command of this.#fanOuts.slice()) {
+      if (command.position < 0 || command.blamed === 0) continue;
+      this.#answerEarly(command, busy);
+      if (command.position >= 0) this.#settle(command);
+    }
+  }
+
   /** Locks a range against reads and writes: for copies from member to member (R16). */
   lockRange(offsetBytes: number, lengthBytes: number, granted: () => void): HeldRange {
     return this.#lock.acquire('exclusive', offsetBytes, lengthBytes, granted);
@@ -426,23 +439,31 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
   /** R18: what could not be done in time is answered BUSY; what has fanned out goes on. */
   #sweepOverdue(): void {
     this.#sweep = null;
-    const limitMs = this.#dependencies.clock.nowMs() - HOLD_MS;
-    const busy = blockError('busy', 'the volume waits for its replicas or for the store');
+    const { breaks, clock } = this.#dependencies;
+    if (breaks.has('R18-held-for-ever')) return;
+    const limitMs = clock.nowMs() - HOLD_MS;
+    const code = breaks.has('R18-not-ready') ? 'refused' : 'busy';
+    const busy = blockError(code, 'the volume waits for its replicas or for the store');
     this.#held.fail(busy, limitMs);
     for (const command of this.#blocked.slice()) {
       if (command.position >= 0 && command.startedMs <= limitMs) this.#giveUpBlocked(command, busy);
     }
     for (const command of this.#fanOuts.slice()) {
-      if (command.position < 0 || command.startedMs > limitMs || command.done === null) continue;
-      const { done } = command;
-      command.done = null;
-      this.#countCarried(command, 1);
-      done(busy);
+      if (command.position >= 0 && command.startedMs <= limitMs) this.#answerEarly(command, busy);
     }
     for (const command of this.#reads.slice()) {
       if (command.position >= 0 && command.startedMs <= limitMs) this.#giveUpRead(command, busy);
     }
     if (this.inFlightCount > 0) this.#startSweep();
+  }
+
+  /** What has fanned out is carried on all the same (R12). */
+  #answerEarly(command: FanOut, busy: BlockError): void {
+    const { done } = command;
+    if (done === null) return;
+    command.done = null;
+    this.#countCarried(command, 1);
+    done(busy);
   }
 
   /** It has reached nobody, and must not once its initiator was told so. */

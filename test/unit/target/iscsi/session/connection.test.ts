@@ -94,7 +94,7 @@ describe('a login', () => {
 });
 
 describe('a session of the same initiator port', () => {
-  test('is replaced once what it gave to the device has settled', () => {
+  test('R12: is replaced once what it gave to the device has settled', () => {
     const device = new HeldDevice(64 * MiB);
     const { target } = makeTarget({ device });
     const old = new ConnectionUnderTest(target).open();
@@ -113,7 +113,7 @@ describe('a session of the same initiator port', () => {
     expect(fieldsOf(fresh.answer())).toMatchObject({ senseCode: 0x2900 });
   });
 
-  test('drops at once what the device has nothing of', () => {
+  test('R12: drops at once what the device has nothing of', () => {
     const device = new HeldDevice(64 * MiB);
     const { target } = makeTarget({ device });
     const old = new ConnectionUnderTest(target).open({ ImmediateData: 'No' });

@@ -36,7 +36,7 @@ function complete(initiator: ConnectionUnderTest): void {
 }
 
 describe('ABORT TASK', () => {
-  test('of a command that the device has is answered when that has settled, the command never', () => {
+  test('R12: of a command that the device has is answered when that has settled, the command never', () => {
     const { device, initiator } = held();
     const taskTag = initiator.command(write(0));
     initiator.manage(ABORT_TASK, taskTag);
@@ -164,7 +164,7 @@ describe('resets', () => {
   test.each([
     ['LOGICAL UNIT RESET', UNIT_RESET],
     ['TARGET WARM RESET', WARM_RESET],
-  ])('%s ends all commands, is answered last, and every session hears of it', (_, code) => {
+  ])('R12: %s ends all commands, is answered last, and every session hears of it', (_, code) => {
     const { device, initiator, second } = held();
     const other = second();
     initiator.command(write(0));
