@@ -16,7 +16,7 @@ export function advance(state: State, breaks: Breaks): Step {
     case 'reading':
       return whenReading(checked);
     case 'inspecting':
-      return whenInspecting(checked);
+      return whenInspecting(checked, breaks);
     case 'claiming':
       return whenClaiming(checked, breaks);
     case 'promising':
@@ -68,7 +68,7 @@ function inSyncMembers(state: State): readonly MemberView[] {
 }
 
 /** Claims once every in-sync member said hello, or the stragglers have had their time (R5, R10). */
-function whenInspecting(state: State): Step {
+function whenInspecting(state: State, breaks: Breaks): Step {
   if (state.releaseAsked) return halt(state);
   if (state.doubt !== null) return readAgain(state);
   const members = inSyncMembers(state);
@@ -76,7 +76,7 @@ function whenInspecting(state: State): Step {
   if (heard.length < members.length && (!state.stragglersOver || heard.length === 0)) {
     return then(state);
   }
-  return claim(state);
+  return claim(state, breaks);
 }
 
 /** Stopped before anything was claimed or while nothing was served: nothing to release. */
@@ -85,12 +85,12 @@ function halt(state: State): Step {
   return then(stop(state, why), { kind: 'stop', why });
 }
 
-function claim(state: State): Step {
+function claim(state: State, breaks: Breaks): Step {
   const record = state.record;
   assert(record !== null, 'a target claims a record that it has read');
   const next: VolumeRecord = {
     ...record,
-    epoch: record.epoch + 1,
+    epoch: breaks.has('R2-same-epoch') ? Math.max(record.epoch, 1) : record.epoch + 1,
     generation: record.generation + 1,
     targetInstance: state.instance,
   };
@@ -154,7 +154,7 @@ function whenClaiming(state: State, breaks: Breaks): Step {
   if (state.doubt !== null) return readAgain(state);
   if (state.record.targetInstance !== state.instance) {
     // Unknown outcome or a conflict with the agent: the record as read decides.
-    return claim(state);
+    return claim(state, breaks);
   }
   const promising: State = { ...state, phase: { kind: 'promising' } };
   return whenPromising(promising, breaks);
@@ -166,13 +166,14 @@ function whenPromising(state: State, breaks: Breaks): Step {
   if (next.releaseAsked) return halt(next);
   const members = inSyncMembers(next);
   const present = members.filter((member) => member.link === 'promised');
-  if (present.length < members.length) {
+  const enough = breaks.has('R10-any-promise') ? 1 : members.length;
+  if (present.length < enough) {
     return then({ ...next, waitingFor: promisesMissing(members) }, ...effects);
   }
   if (members.every((member) => member.lostCache)) return allLostCaches(next, effects, breaks);
   const record = next.record;
   assert(record !== null, 'the record was claimed');
-  const copied = members.every((member) => member.copyGeneration >= record.generation);
+  const copied = present.every((member) => member.copyGeneration >= record.generation);
   if (!copied || bindingIds(next).length > members.length) {
     return then({ ...next, waitingFor: 'replicas to store the record' }, ...effects);
   }

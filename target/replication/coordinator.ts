@@ -156,7 +156,7 @@ export class Coordinator implements MemberListener {
 
   missed(id: string, detail: string): void {
     const member = memberOf(this.#state, id);
-    if (member === null) return;
+    if (member === null || this.#breaks.has('R17-never-removed')) return;
     this.#rebuilds.broken(id, detail);
     if (!bindingIds(this.#state).includes(id) || member.missed !== null) return;
     this.#dependencies.log('memberMissed', { replica: id, detail });

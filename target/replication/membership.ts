@@ -152,7 +152,8 @@ function onRecordRead(
   record: VolumeRecord,
   breaks: ReadonlySet<Break>,
 ): State {
-  if (record.attachment?.token !== state.attachmentToken) {
+  const ours = record.attachment?.token === state.attachmentToken;
+  if (!ours && !breaks.has('R4-any-attachment')) {
     const detail =
       record.attachment === null
         ? `volume ${record.volumeId} is not attached any more`

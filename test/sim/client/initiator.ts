@@ -69,6 +69,11 @@ export class Initiator {
     return [...this.#open.keys()];
   }
 
+  /** Commands that a target has now, and which. */
+  *given(): Generator<readonly [Command, TargetHost]> {
+    for (const [command, at] of this.#open) if (at !== null) yield [command, at.target];
+  }
+
   /** Also goes on after quiesce. */
   start(): void {
     if (this.#issuing || this.#ended) return;

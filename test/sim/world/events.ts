@@ -28,5 +28,7 @@ export type WorldEvent =
   | { readonly kind: 'membersDiffer'; readonly occasion: Occasion; readonly difference: string }
   /** A client took the data of a read that cannot be. */
   | { readonly kind: 'impossibleRead'; readonly command: Command; readonly violation: Violation }
+  /** The verification of a rebuild found a difference (R24). */
+  | { readonly kind: 'rebuildMismatch'; readonly target: TargetHost; readonly what: string }
   /** Every now and then. */
   | { readonly kind: 'tick' };

@@ -1,5 +1,6 @@
 /** What goes wrong: every kind of fault, when it begins and how it ends. */
 import type { DiskLatency, SimRandom } from '../../../core/platform/sim/index.ts';
+import type { PlannedFault } from './options.ts';
 import { FAIR_WEATHER } from './record-keeper.ts';
 import type { ReplicaHost } from './replica-host.ts';
 import { POOL_PATH } from './replica-host.ts';
@@ -8,7 +9,7 @@ import type { World } from './world.ts';
 /** Ends the fault; null: it ends by itself. */
 type Undo = (() => void) | null;
 
-interface Fault {
+export interface Fault {
   /** Takes a replica's share in the number that may be in trouble at once. */
   readonly troubles: 'oneReplica' | 'nobody';
   readonly forMs: readonly [number, number];
@@ -302,7 +303,13 @@ export class FaultPlan {
   }
 
   start(): void {
-    if (this.#world.options.faults.length > 0) this.#later();
+    const { faults, plan } = this.#world.options;
+    for (const planned of plan) {
+      this.#world.simulation.after(this.#random.between(planned.atMs), () => {
+        if (this.#going) this.#beginPlanned(planned);
+      });
+    }
+    if (faults.length > 0) this.#later();
   }
 
   /** Everything is healed, and nothing goes wrong any more. */
@@ -321,6 +328,20 @@ export class FaultPlan {
     });
   }
 
+  #beginPlanned({ fault, begin, forMs, where }: PlannedFault): void {
+    const random = this.#random;
+    const { nodes, attachedNode } = this.#world;
+    const fitting = nodes.filter((node) => {
+      if (where === 'attached') return node === attachedNode;
+      if (where === 'elsewhere') return node !== attachedNode;
+      return where === undefined || node === where;
+    });
+    const [first = 'n1', ...rest] = fitting;
+    const node = random.pick([first, ...rest]);
+    const how = begin === undefined ? FAULTS[fault] : { ...FAULTS[fault], begin };
+    this.#beginOn(fault, how, { node, forMs });
+  }
+
   #begin(): void {
     const world = this.#world;
     const random = this.#random;
@@ -332,9 +353,21 @@ export class FaultPlan {
     const node = random.pick(world.nodes as [string, ...string[]]);
     const one = fault.troubles === 'oneReplica';
     if (one && !troubled.has(node) && troubled.size >= world.options.troubledMax) return;
+    this.#beginOn(name, fault, { node, forMs: fault.forMs });
+  }
+
+  #beginOn(
+    name: FaultName,
+    fault: Fault,
+    where: { readonly node: string; readonly forMs: readonly [number, number] },
+  ): void {
+    const world = this.#world;
+    const random = this.#random;
+    const { node } = where;
+    const one = fault.troubles === 'oneReplica';
     const undo = fault.begin(world, random, node);
     if (undo === undefined) return;
-    const forMs = random.between(fault.forMs);
+    const forMs = random.between(where.forMs);
     world.simulation.note('faults', `${name} ${one ? node : ''} for ${forMs.toFixed(0)} ms`);
     const key = {};
     this.#active.set(key, { undo: undo ?? (() => undefined), node: one ? node : null });

@@ -4,10 +4,21 @@ import { KiB, MiB } from '../../../core/units.ts';
 import type { ReplicaBreak } from '../../../replica/index.ts';
 import type { Break } from '../../../target/replication/state.ts';
 import type { WorkloadOptions } from '../client/workload.ts';
-import { FAULT_NAMES, type FaultName } from './faults.ts';
+import { FAULT_NAMES, type Fault, type FaultName } from './faults.ts';
 
 /** Rules that a run may go without, to show that the simulator notices. */
-export type SimBreak = Break | ReplicaBreak | 'R15-resume-unordered';
+export type SimBreak = Break | ReplicaBreak | 'R6-minted-at-start' | 'R15-resume-unordered';
+
+/** A fault at a time of its own, beside those that are drawn. */
+export interface PlannedFault {
+  readonly fault: FaultName;
+  /** How exactly; default: as the fault of that name does. */
+  readonly begin?: Fault['begin'];
+  readonly atMs: readonly [number, number];
+  readonly forMs: readonly [number, number];
+  /** A node, or relative to where the volume is attached; default: any. */
+  readonly where?: 'attached' | 'elsewhere' | 'n1' | 'n2' | 'n3';
+}
 
 export interface WorldOptions {
   readonly seed: number | string;
@@ -21,12 +32,15 @@ export interface WorldOptions {
   readonly depth: number;
   readonly thinkMs: readonly [number, number];
   readonly faults: readonly FaultName[];
+  readonly plan: readonly PlannedFault[];
   readonly betweenFaultsMs: readonly [number, number];
   /** So many replicas may be in trouble at once. */
   readonly troubledMax: number;
   readonly stablePorts: boolean;
   /** How often initiators stop for a comparison of the members. */
   readonly pauses: number;
+  /** What the verification of a rebuild finds is no failure of the run. */
+  readonly rebuildsMayDiffer: boolean;
   /** Bytes of the pool's disk on each node. */
   readonly poolBytes: number;
 }
@@ -64,10 +78,12 @@ export function drawOptions(
     depth,
     thinkMs: [1, random.pick([50, 120, 300]) * depth],
     faults,
+    plan: [],
     betweenFaultsMs: [100 / pace, slowest / pace],
     troubledMax: random.pick([1, 1, 2, 3]),
     stablePorts: random.chance(0.7),
     pauses: random.below(3),
+    rebuildsMayDiffer: false,
     poolBytes: 1024 * MiB,
     ...given,
   };

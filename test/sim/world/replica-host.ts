@@ -76,6 +76,13 @@ export class ReplicaHost {
       }
       onGone();
     });
+    const open = (): void => this.#open(process, address);
+    // R6: who has no folder is nobody. An agent that mints it at every start breaks that.
+    if (this.#options.breaks.has('R6-minted-at-start')) void this.create(null).then(open, open);
+    else open();
+  }
+
+  #open(process: SimProcess, address: string): void {
     process.enter(() => {
       openReplica(process.platform, {
         ...this.#options,

@@ -179,6 +179,9 @@ export class TargetHost {
     tell: (event: WorldEvent) => void,
   ): void {
     this.process.note(`${event} ${JSON.stringify(fields)}`);
+    if (event === 'rebuildMismatch') {
+      tell({ kind: event, target: this, what: JSON.stringify(fields) });
+    }
     if (event !== 'phase') return;
     const phase = String(fields['phase']);
     this.servingSinceMs = phase === 'serving' ? this.process.simulation.nowMs : null;

@@ -10,7 +10,7 @@ import { Initiator, type InitiatorHost } from '../client/initiator.ts';
 import { Workload } from '../client/workload.ts';
 import { ControlPlane } from './control-plane.ts';
 import type { WorldEvent } from './events.ts';
-import { FAST, FaultPlan } from './faults.ts';
+import { FAST, type FaultName, FaultPlan } from './faults.ts';
 import { Health } from './health.ts';
 import { Intermissions } from './intermission.ts';
 import { lossIsLegitimate } from './loss.ts';
@@ -65,7 +65,7 @@ export class World implements InitiatorHost {
     this.history = new History(options.sizeBytes);
     this.workload = new Workload(options.workload, simulation.fork('areas'));
     const ids = NODES.map((_node, index) => `r${index + 1}`);
-    this.keeper = new RecordKeeper(simulation, this.#firstRecord(ids));
+    this.keeper = new RecordKeeper(simulation, this.#firstRecord(ids), options.breaks);
     this.controlPlane = new ControlPlane(this);
     this.faults = new FaultPlan(this);
     this.health = new Health(this);
@@ -308,6 +308,12 @@ export class World implements InitiatorHost {
 
   get commandCount(): number {
     return this.#commandCount;
+  }
+
+  /** The run was given this fault, whether it has happened yet or not. */
+  mayHappen(name: FaultName): boolean {
+    const { faults, plan } = this.options;
+    return faults.includes(name) || plan.some(({ fault }) => fault === name);
   }
 
   /** No new commands for a while. */
