@@ -7,7 +7,7 @@ import { AgentClient, nodeNameSchema, zoneNameSchema } from '../core/api/index.t
 import { CodedError, messageOf } from '../core/errors.ts';
 import { createLogger } from '../core/log/index.ts';
 import type { Logger } from '../core/platform/index.ts';
-import { NodeHttpTransport, nodePlatform } from '../core/platform/node/index.ts';
+import { ioFlusher, NodeHttpTransport, nodePlatform } from '../core/platform/node/index.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { NodeCommands } from './host/commands.ts';
 import { nodePlaces } from './host/places.ts';
@@ -143,7 +143,7 @@ function realDependencies(log = createLogger({ service: 'agent' })): AgentDepend
     system,
     places: nodePlaces,
     commands: new NodeCommands(),
-    processes: new NodeProcesses({ ...platform, system }),
+    processes: new NodeProcesses({ ...platform, system, ioFlusher: ioFlusher() }),
     logFiles: nodeLogFiles,
     transport: (address) => new NodeHttpTransport({ address }),
     log,

@@ -10,7 +10,7 @@
 import { chmod, lstat, readFile, stat, unlink } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import { codeOf, messageOf } from '../core/errors.ts';
-import { nodePlatform } from '../core/platform/node/index.ts';
+import { ioFlusher, nodePlatform } from '../core/platform/node/index.ts';
 import { startStatusServer } from './admin/status-server.ts';
 import { ConfigError, configError, parseCreateSpec, parseServeConfig } from './config.ts';
 import { createReplica, openReplica, type Replica } from './index.ts';
@@ -45,8 +45,11 @@ export async function main(argv: string[]): Promise<number> {
     process.stderr.write(USAGE);
     return EXIT_USAGE;
   }
+  // Before the first thread of the pool, which the line after it starts.
+  const lack = command === 'serve' ? ioFlusher()(true) : null;
   try {
     const text = await readPrivate(path);
+    if (lack !== null) log('note', { detail: lack });
     if (command === 'create') await create(text, path);
     else await serve(text, path);
     return 0;

@@ -1,7 +1,7 @@
 /** `maya target --config FILE`: serves one volume until it is released or superseded. */
 import { readFileSync, statSync } from 'node:fs';
 import { codeOf, messageOf } from '../core/errors.ts';
-import { NodeHttpTransport, nodePlatform } from '../core/platform/node/index.ts';
+import { ioFlusher, NodeHttpTransport, nodePlatform } from '../core/platform/node/index.ts';
 import { parseTargetConfig, type TargetConfig, TargetConfigError } from './config.ts';
 import type { StopReason } from './replication/state.ts';
 import { serve } from './serve.ts';
@@ -25,6 +25,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(USAGE);
     return EXIT_USAGE;
   }
+  // Before the first thread of the libuv pool.
+  const lack = ioFlusher()(true);
   process.umask(0o177);
   const config = readConfig(path);
   if (config === null) return EXIT_USAGE;
@@ -32,6 +34,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     const line = { time: new Date().toISOString(), event, volume: config.volumeName, ...fields };
     process.stderr.write(`${JSON.stringify(line)}\n`);
   };
+  if (lack !== null) log('note', { detail: lack });
   const release = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => release.abort());
   const platform = nodePlatform((sentence) => log('note', { detail: sentence }));

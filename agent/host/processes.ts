@@ -1,5 +1,5 @@
 /** Processes that outlive the agent: started apart from it, known by pid, start time and boot. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import type { Clock, Host } from '../../core/platform/index.ts';
 import { systemEnvironment } from './environment.ts';
@@ -73,9 +73,17 @@ export class NodeProcesses implements Processes {
   readonly #clock: Clock;
   readonly #system: SystemFiles;
   readonly #bootId: string;
+  readonly #ioFlusher: (on: boolean) => string | null;
   #lacksProtection = false;
 
-  constructor(dependencies: { clock: Clock; host: Host; system: SystemFiles }) {
+  constructor(dependencies: {
+    readonly clock: Clock;
+    readonly host: Host;
+    readonly system: SystemFiles;
+    /** Marks this thread, whose children inherit it: see core/platform/node/io-flusher.ts. */
+    readonly ioFlusher: (on: boolean) => string | null;
+  }) {
+    this.#ioFlusher = dependencies.ioFlusher;
     this.#clock = dependencies.clock;
     this.#system = dependencies.system;
     this.#bootId = dependencies.host.bootId();
@@ -85,12 +93,7 @@ export class NodeProcesses implements Processes {
     const [program = '', ...args] = argv;
     return new Promise<RunningProcess>((resolve, reject) => {
       const log = openSync(logPath, 'a', 0o600);
-      const child = spawn(program, args, {
-        cwd: '/',
-        detached: true,
-        stdio: ['ignore', log, log],
-        env: systemEnvironment(process.env),
-      });
+      const child = this.#spawnFlusher(program, args, log);
       closeSync(log);
       const exited = new Promise<ProcessExit>((settle) => {
         child.on('exit', (exitCode, signal) => settle({ exitCode, signal }));
@@ -130,6 +133,21 @@ export class NodeProcesses implements Processes {
     } catch (error) {
       // It ended between the two lines above.
       if (this.isAlive(identity)) throw error;
+    }
+  }
+
+  /** Also for programs that cannot say it themselves: those of an attachment in user space. */
+  #spawnFlusher(program: string, args: readonly string[], log: number): ChildProcess {
+    if (this.#ioFlusher(true) !== null) this.#lacksProtection = true;
+    try {
+      return spawn(program, args, {
+        cwd: '/',
+        detached: true,
+        stdio: ['ignore', log, log],
+        env: systemEnvironment(process.env),
+      });
+    } finally {
+      this.#ioFlusher(false);
     }
   }
 

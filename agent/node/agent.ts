@@ -217,8 +217,8 @@ class Agent {
     const { guard, attachments, damages } = this.#parts;
     const failed = this.#poolReports.filter(({ state }) => state === 'failed');
     const protection = this.#dependencies.processes.lacksProtection
-      ? 'replicas and targets are not protected from the out-of-memory killer: ' +
-        'CAP_SYS_RESOURCE is missing'
+      ? 'replicas, targets and attachments are not protected when memory is short (the ' +
+        'out-of-memory killer, waiting for their own write-back): CAP_SYS_RESOURCE is missing'
       : '';
     return [
       guard.refusal ?? '',

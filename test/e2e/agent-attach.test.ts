@@ -43,7 +43,7 @@ async function rig(root: string) {
   const { clock, files, random, host } = nodePlatform();
   const system = nodeSystemFiles;
   const commands = new NodeCommands();
-  const processes = new NodeProcesses({ clock, host, system });
+  const processes = new NodeProcesses({ clock, host, system, ioFlusher: () => null });
   const attacher = new UserspaceAttacher({
     clock,
     files,

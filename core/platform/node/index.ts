@@ -12,6 +12,7 @@ export {
   type NodeHttpOptions,
   NodeHttpTransport,
 } from './http.ts';
+export { type IoFlusher, ioFlusher } from './io-flusher.ts';
 
 /** @param note told once what this machine lacks, and what is done instead. */
 export function nodePlatform(

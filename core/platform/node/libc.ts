@@ -23,6 +23,8 @@ export interface Libc {
   syncFileSystem(descriptor: number, done: (errno: number) => void): void;
   /** flock(LOCK_EX | LOCK_NB): belongs to the open file, ends when that is closed. */
   lockNow(descriptor: number): number;
+  /** prctl(PR_SET_IO_FLUSHER) of the calling thread. */
+  setIoFlusher(on: boolean): number;
   /** The 64-bit mount id that is never used twice (Linux 6.8), as decimal; null where unknown. */
   uniqueMountId(path: string, done: (id: string | null) => void): void;
 }
@@ -37,6 +39,7 @@ const AT_FDCWD = -100;
 const EINTR = 4;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+const PR_SET_IO_FLUSHER = 57;
 const STATX_MNT_ID_UNIQUE = 0x4000;
 /** struct statx (linux/stat.h): its size, and where stx_mnt_id stands. */
 const STATX_BYTES = 256;
@@ -104,6 +107,7 @@ function bindLibc(koffi: Koffi): Libc {
   const fallocate = library.func('int fallocate(int, int, int64_t, int64_t)');
   const lseek = library.func('int64_t lseek(int, int64_t, int)');
   const flock = library.func('int flock(int, int)');
+  const prctl = library.func('int prctl(int, ulong, ulong, ulong, ulong)');
   const syncfs = library.func('int syncfs(int)');
   const statx = library.func('int statx(int, const char *, int, unsigned int, void *)');
   const calls = new CallQueue();
@@ -145,6 +149,9 @@ function bindLibc(koffi: Koffi): Libc {
     },
     lockNow(descriptor) {
       return flock(descriptor, LOCK_EX | LOCK_NB) === 0 ? 0 : koffi.errno();
+    },
+    setIoFlusher(on) {
+      return prctl(PR_SET_IO_FLUSHER, on ? 1 : 0, 0, 0, 0) === 0 ? 0 : koffi.errno();
     },
     uniqueMountId(path, done) {
       const answer = Buffer.alloc(STATX_BYTES);

@@ -27,10 +27,30 @@ test('a zombie is dead only when no other thread of it is left', () => {
 
 const real = needs({ linux: true, command: ['sleep', 'sh'] });
 
-function processes(): NodeProcesses {
+function processes(ioFlusher: (on: boolean) => string | null = () => null): NodeProcesses {
   const { clock, host } = nodePlatform();
-  return new NodeProcesses({ clock, host, system: nodeSystemFiles });
+  return new NodeProcesses({ clock, host, system: nodeSystemFiles, ioFlusher });
 }
+
+real.test(
+  'what is started inherits the mark of an I/O flusher, and the agent keeps it not',
+  async () => {
+    await using folder = await temporaryFolder('processes');
+    const logPath = join(folder.path, 'log');
+    const marks: boolean[] = [];
+    const permitted = processes((on) => {
+      marks.push(on);
+      return null;
+    });
+    await (await permitted.spawn(['sleep', '0'], { logPath })).exited;
+    await expect(permitted.spawn(['sleep', 'a\0b'], { logPath })).rejects.toThrow();
+    expect(marks).toEqual([true, false, true, false]);
+    expect(permitted.lacksProtection).toBe(false);
+    const refused = processes(() => 'CAP_SYS_RESOURCE is needed');
+    await (await refused.spawn(['sleep', '0'], { logPath })).exited;
+    expect(refused.lacksProtection).toBe(true);
+  },
+);
 
 real.test(
   'a started process has a session of its own, and is known again by its identity',
