@@ -130,8 +130,7 @@ export class Portal implements AsyncDisposable {
 
   /** Called by the network for each connection. */
   accept(socket: Socket): ConnectionHandlers | null {
-    const isFull = this.#connections.size >= CONNECTION_COUNT_MAX;
-    if (this.#isClosed || this.#target.isSilent || isFull) {
+    if (this.#isClosed || this.#target.isSilent || !this.#makeRoom()) {
       this.#target.log('iscsi connection refused', { remote: socket.remote });
       return null;
     }
@@ -142,6 +141,18 @@ export class Portal implements AsyncDisposable {
     });
     this.#connections.add(connection);
     return connection;
+  }
+
+  /** Who has no normal session must not keep those out who want one: the oldest of them goes. */
+  #makeRoom(): boolean {
+    if (this.#connections.size < CONNECTION_COUNT_MAX) return true;
+    for (const connection of this.#connections) {
+      if (connection.connection.session?.options.kind === 'normal') continue;
+      this.#connections.delete(connection);
+      connection.destroy();
+      return true;
+    }
+    return false;
   }
 
   #closed(connection: PortalConnection): void {

@@ -11,7 +11,9 @@ export const IMMEDIATE_COMMAND_COUNT_MAX = 64;
 export const RESERVED_BYTES_MAX = 32 * MiB;
 /** A text request in several PDUs. */
 export const TEXT_BYTES_MAX = 16 * KiB;
-/** Sessions of a target; an initiator on each of a few paths is far less. */
+/** Task management requests of a session that wait for what the device has. */
+export const TASK_MANAGEMENT_COUNT_MAX = 64;
+/** Sessions of a target, of either kind; an initiator on each of a few paths is far less. */
 export const SESSION_COUNT_MAX = 32;
 
 /** A connection that has not logged in by then is closed. */

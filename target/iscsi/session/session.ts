@@ -62,6 +62,8 @@ export class Session {
   readonly answers: Answers;
   readonly port: ConnectionPort;
   readonly commands: CommandStore;
+  /** Task management functions that wait for what the device has. */
+  taskManagementCount = 0;
   readonly #unit: LogicalUnit;
   readonly #requests: Requests;
   readonly #whenOver: (() => void)[] = [];

@@ -165,7 +165,9 @@ export class Target implements LoginPolicy {
     const refusal = isNormal ? refusalOf(this.admits(login.initiatorName)) : null;
     if (refusal !== null) return refusal;
     const replaces = this.#find(initiatorPort) !== undefined;
-    const isFull = this.#sessions.size >= SESSION_COUNT_MAX && !replaces;
+    // Discovery needs no leave of ours: it must not use up what normal sessions have.
+    const count = [...this.#sessions].filter(({ options }) => options.kind === login.kind).length;
+    const isFull = count >= SESSION_COUNT_MAX && !replaces;
     return isFull ? LOGIN_STATUS.outOfResources : LOGIN_STATUS.success;
   }
 

@@ -5,12 +5,18 @@
  */
 import { UNIT_ATTENTION } from '../../scsi/index.ts';
 import { AT, get32, TASK_FUNCTION, TASK_RESPONSE } from '../pdu/format.ts';
+import { TASK_MANAGEMENT_COUNT_MAX } from './limits.ts';
 import type { Session } from './session.ts';
 import { TaskAbort } from './task-abort.ts';
 
 export function manageTasks(session: Session, header: Buffer, at: number): void {
   const taskTag = get32(header, at + AT.taskTag);
   const answer = (response: number) => session.answers.taskManagement(taskTag, response);
+  if (session.taskManagementCount >= TASK_MANAGEMENT_COUNT_MAX) {
+    // Immediate requests have no window: each that waits would hold on to every command.
+    answer(TASK_RESPONSE.rejected);
+    return;
+  }
   const complete = () => answer(TASK_RESPONSE.complete);
   const code = (header[at + 1] as number) & 0x7f;
   const isOurUnit = isFirstUnit(header, at);
@@ -46,6 +52,15 @@ export function manageTasks(session: Session, header: Buffer, at: number): void 
   }
 }
 
+/** A function that is carried out, until what it waits for has settled. */
+function waiting(session: Session, done: () => void): TaskAbort {
+  session.taskManagementCount += 1;
+  return new TaskAbort(() => {
+    session.taskManagementCount -= 1;
+    done();
+  });
+}
+
 /** LUN 0 in peripheral or flat addressing. */
 function isFirstUnit(header: Buffer, at: number): boolean {
   const high = get32(header, at + AT.lun);
@@ -59,7 +74,7 @@ function abortTask(session: Session, header: Buffer, at: number): void {
     session.answers.taskManagement(taskTag, responseForMissing(session, header, at));
     return;
   }
-  const abort = new TaskAbort(() =>
+  const abort = waiting(session, () =>
     session.answers.taskManagement(taskTag, TASK_RESPONSE.complete),
   );
   session.abort(referenced, abort);
@@ -81,14 +96,14 @@ function responseForMissing(session: Session, header: Buffer, at: number): numbe
 }
 
 function abortTaskSet(session: Session, complete: () => void): void {
-  const abort = new TaskAbort(complete);
+  const abort = waiting(session, complete);
   session.abortAll(abort);
   abort.settle();
 }
 
 /** The tasks of all sessions; theirs are told (TAS=0, SAM-5 §5.14). */
 function clearTaskSet(session: Session, complete: () => void): void {
-  const abort = new TaskAbort(complete);
+  const abort = waiting(session, complete);
   for (const other of session.target.sessions) {
     if (other !== session && other.commands.count > 0) {
       other.nexus.raise(UNIT_ATTENTION.commandsCleared);
@@ -99,7 +114,7 @@ function clearTaskSet(session: Session, complete: () => void): void {
 }
 
 function reset(session: Session, complete: () => void): void {
-  const abort = new TaskAbort(() => {
+  const abort = waiting(session, () => {
     session.target.unit.reset();
     complete();
   });

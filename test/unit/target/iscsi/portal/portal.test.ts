@@ -137,6 +137,23 @@ describe('the portal', () => {
     await until(() => closed === connections.length);
   });
 
+  test('lets an initiator in though others fill it up with connections that log in to nothing', async () => {
+    const served = await serve(new HeldDevice(MiB));
+    await using _portal = served.portal;
+    const { network } = nodePlatform();
+    const first = await logIn(served.port);
+    const idle = Array.from({ length: CONNECTION_COUNT_MAX + 3 }, () =>
+      network.connect(`tcp:127.0.0.1:${served.port}`, {
+        onData: () => undefined,
+        onClose: () => undefined,
+      }),
+    );
+    const second = await logIn(served.port, { initiatorName: 'iqn.2026-01.test:second' });
+    expect(await statusOf(first)).toBe(0);
+    for (const connection of idle) connection.destroy();
+    for (const initiator of [first, second]) initiator.destroy();
+  });
+
   test('closes who does not log in within 15 seconds, and pings who is silent', async () => {
     const served = await serve(new HeldDevice(MiB));
     await using _portal = served.portal;

@@ -71,6 +71,17 @@ describe('ABORT TASK', () => {
     expect(device.history).toEqual(['unmap 0+4096']);
   });
 
+  test('without end, of what the device does not end, is refused from some number on', () => {
+    const { device, initiator } = held();
+    const taskTag = initiator.command(write(0));
+    for (let count = 0; count < 64; count += 1) initiator.manage(ABORT_TASK, taskTag);
+    expect(initiator.answers()).toEqual([]);
+    initiator.manage(ABORT_TASK, taskTag);
+    expect(fieldsOf(initiator.answer())).toMatchObject({ response: 255 });
+    device.finishNext();
+    expect(initiator.answers()).toHaveLength(64);
+  });
+
   test('twice is answered twice', () => {
     const { device, initiator } = held();
     const taskTag = initiator.command(write(0));
