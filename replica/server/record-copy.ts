@@ -29,8 +29,8 @@ export function judgeRecord(
     return rejected(Status.refused, refusalPayload('foreignIncarnation', detail));
   }
   // What is stored is written anew, and may be longer than what came.
-  if (Buffer.byteLength(JSON.stringify(offered)) > RECORD_BYTES_MAX) {
-    return badRequest(`the record has more than ${RECORD_BYTES_MAX} bytes`);
+  if (jsonBytes(offered) > RECORD_BYTES_MAX) {
+    return badRequest(`the record has more than ${RECORD_BYTES_MAX} bytes, or too many levels`);
   }
   if (held === null) return 'store';
   const before = parseRecord(held);
@@ -41,6 +41,16 @@ export function judgeRecord(
     `the record of epoch ${record.epoch}, generation ${record.generation} is not newer than the ` +
       `copy here (${before.epoch}, ${before.generation}): was the store rolled back?`,
   );
+}
+
+/** Infinity for what is nested so deep that it was read, and cannot be written again. */
+function jsonBytes(value: unknown): number {
+  try {
+    return Buffer.byteLength(JSON.stringify(value));
+  } catch (error) {
+    if (error instanceof RangeError) return Number.POSITIVE_INFINITY;
+    throw error;
+  }
 }
 
 export function recordVersion(

@@ -68,6 +68,7 @@ export class ReplicaState {
   #last: Promise<unknown> = Promise.resolve();
   /** Failed flushes that are not marked yet: to end now would be to forget them. */
   #unmarkedCount = 0;
+  #allocated: Promise<number> | null = null;
   #brokenDetail: string | null = null;
   #closed = false;
   readonly #broken: (detail: string) => void;
@@ -211,8 +212,15 @@ export class ReplicaState {
     await former?.close();
   }
 
-  /** What its layers take in the pool; 0 when they cannot be read. */
-  async allocatedBytes(): Promise<number> {
+  /** What its layers take in the pool; 0 when they cannot be read. One look for all who ask. */
+  allocatedBytes(): Promise<number> {
+    this.#allocated ??= this.#lookAtAllocated().finally(() => {
+      this.#allocated = null;
+    });
+    return this.#allocated;
+  }
+
+  async #lookAtAllocated(): Promise<number> {
     if (this.#chain === null) return 0;
     const { folder: name } = currentOf(this.folder);
     return allocatedBytesOf(this.#platform.files, `${this.folder.path}/${name}`);

@@ -131,3 +131,29 @@ test('R15: a lost cache stays visible until the promised target gives its own re
   const bootId = replica.machine.host.bootId();
   expect(await promised()).toMatchObject({ epoch: 4, bootId, previous: { bootId: firstBoot } });
 });
+
+test('a record that is nested without end is refused, and the replica lives on', async () => {
+  const { replica, control } = await start();
+  const depth = 60_000;
+  const nested = `${'['.repeat(depth)}${']'.repeat(depth)}`;
+  const text = `${JSON.stringify(recordOf(3, 4)).slice(0, -1)},"more":${nested}}`;
+  const answer = await replica.finish(control.ask(Op.record, { payload: Buffer.from(text) }));
+  expect(answer?.status).toBe(Status.badRequest);
+  expect(jsonOf(answer)['detail']).toMatch(/too many levels/);
+  expect((await replica.finish(control.askJson(Op.record, recordOf(3, 4))))?.status).toBe(0);
+});
+
+test('many who ask for its status cost one look at the files', async () => {
+  const { replica } = await start();
+  const { files } = replica;
+  const look = files.allocatedBytes.bind(files);
+  let looks = 0;
+  files.allocatedBytes = (path) => {
+    looks += 1;
+    return look(path);
+  };
+  const asked = Array.from({ length: 50 }, () => replica.replica?.status());
+  const answers = await replica.finish(Promise.all(asked));
+  expect(answers.every((answer) => answer?.state === 'serving')).toBe(true);
+  expect(looks).toBe(1);
+});
