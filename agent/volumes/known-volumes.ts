@@ -3,6 +3,7 @@ import type { Files } from '../../core/platform/index.ts';
 import type { FileSystemState } from '../../core/volume/record.ts';
 import { readJsonFile, writeJsonFile } from '../state/json-file.ts';
 import { type KnownVolume, volumesFileSchema } from '../state/schemas.ts';
+import { StateError } from '../state/state-error.ts';
 
 /** The agent's own record of volumes: Get and List answer from it while the apiserver is away. */
 export class KnownVolumes {
@@ -16,8 +17,15 @@ export class KnownVolumes {
     this.#volumes = new Map(volumes.map((volume) => [volume.id, volume]));
   }
 
+  /**
+   * A damaged file is as good as none: the apiserver's next list has it all. It must not keep a node
+   * from starting, whose replicas others wait for.
+   */
   static async open(files: Files, path: string): Promise<KnownVolumes> {
-    const found = await readJsonFile(files, path, volumesFileSchema);
+    const found = await readJsonFile(files, path, volumesFileSchema).catch((error: unknown) => {
+      if (error instanceof StateError && error.code === 'stateDamaged') return null;
+      throw error;
+    });
     return new KnownVolumes(files, path, found?.volumes ?? []);
   }
 

@@ -112,3 +112,13 @@ test('of the state of a file system is kept what was seen last', async () => {
   await volumes.list();
   expect((await KnownVolumes.open(files, '/volumes.json')).find('one')?.state).toEqual(state);
 });
+
+test('a damaged list of volumes does not keep a node from starting; a newer one does', async () => {
+  const files = new MemoryFiles();
+  files.write('/volumes.json', '{"formatVersion":1,"volumes":[{"id":');
+  expect((await KnownVolumes.open(files, '/volumes.json')).all()).toEqual([]);
+  files.write('/volumes.json', '{"formatVersion":2,"volumes":[]}');
+  await expect(KnownVolumes.open(files, '/volumes.json')).rejects.toMatchObject({
+    code: 'stateNewer',
+  });
+});
