@@ -18,8 +18,8 @@ export class KnownVolumes {
   }
 
   /**
-   * A damaged file is as good as none: the apiserver's next list has it all. It must not keep a node
-   * from starting, whose replicas others wait for.
+   * A damaged file is as good as none: the apiserver's next list has it all. It must not keep a
+   * node from starting, whose replicas others wait for.
    */
   static async open(files: Files, path: string): Promise<KnownVolumes> {
     const found = await readJsonFile(files, path, volumesFileSchema).catch((error: unknown) => {

@@ -152,8 +152,10 @@ test('many who ask for its status cost one look at the files', async () => {
     looks += 1;
     return look(path);
   };
-  const asked = Array.from({ length: 50 }, () => replica.replica?.status());
+  const served = replica.replica;
+  if (served === null) throw new Error('it is served');
+  const asked = Array.from({ length: 50 }, () => served.status());
   const answers = await replica.finish(Promise.all(asked));
-  expect(answers.every((answer) => answer?.state === 'serving')).toBe(true);
+  expect(answers.every(({ state }) => state === 'serving')).toBe(true);
   expect(looks).toBe(1);
 });
