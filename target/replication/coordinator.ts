@@ -6,7 +6,7 @@
 import { assert, unreachable } from '../../core/assert.ts';
 import { type BlockError, blockError } from '../../core/block/block-device.ts';
 import { messageOf } from '../../core/errors.ts';
-import { LEASE_WAIT_MS, STRAGGLER_MS } from '../../core/limits.ts';
+import { LEASE_WAIT_MS, LOOP_GAP_MS, STRAGGLER_MS } from '../../core/limits.ts';
 import type { Clock, Random } from '../../core/platform/index.ts';
 import type { VolumeRecord } from '../../core/volume/record.ts';
 import type { HelloAnswer } from '../../core/wire/frame.ts';
@@ -293,7 +293,7 @@ export class Coordinator implements MemberListener {
       case 'connect':
         break;
       case 'startStragglers':
-        this.#later(STRAGGLER_MS, { kind: 'stragglersOver' });
+        this.#waitForStragglers();
         break;
       case 'promise':
         this.#promise(effect.member, effect.epoch);
@@ -313,6 +313,16 @@ export class Coordinator implements MemberListener {
       default:
         unreachable(effect);
     }
+  }
+
+  /** A target that was paused meanwhile has not listened: they get their time again (R17). */
+  #waitForStragglers(): void {
+    const { clock } = this.#dependencies;
+    const dueMs = clock.nowMs() + STRAGGLER_MS;
+    clock.timer(STRAGGLER_MS, () => {
+      if (clock.nowMs() - dueMs > LOOP_GAP_MS) this.#waitForStragglers();
+      else this.#dispatch({ kind: 'stragglersOver' });
+    });
   }
 
   #later(delayMs: number, event: Event): void {

@@ -310,6 +310,21 @@ test('R17: a target that was paused does not throw everybody out', async () => {
   expect(target.phase).toBe('serving');
 });
 
+test('R17: a target that is paused while it starts does not throw out whom it did not hear', async () => {
+  const scene = await ReplicatedScene.open('r17-pause-start');
+  const { network } = scene.simulation;
+  network.partition(['n9'], ['n2', 'n3']);
+  const target = scene.target({ machine: 'n9' });
+  await scene.simulation.runFor(500);
+  target.process.pause();
+  await scene.simulation.runFor(5_000);
+  network.heal();
+  await scene.simulation.runFor(5_000);
+  target.process.resume();
+  await target.serving();
+  expect(scene.states).toEqual(ALL_IN_SYNC);
+});
+
 test('R17: nobody is removed when nobody is left to carry on', async () => {
   const scene = await ReplicatedScene.open('r17-keeper');
   const target = await scene.target({ machine: 'n9' }).serving();
