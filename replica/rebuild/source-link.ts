@@ -3,6 +3,7 @@
  * pipelined. It never reconnects: a copy that lost its source starts again from nothing.
  */
 import { CodedError, messageOf } from '../../core/errors.ts';
+import { LOOP_GAP_MS } from '../../core/limits.ts';
 import type { Clock, Connection, Network, Timer } from '../../core/platform/index.ts';
 import { encodeHeader, FrameDecoder } from '../../core/wire/codec.ts';
 import { ANSWER, type FrameHeader, type HelloRequest, Op, Status } from '../../core/wire/frame.ts';
@@ -114,9 +115,12 @@ export class SourceLink {
   }
 
   #watchLater(): Timer {
+    const dueMs = this.#clock.nowMs() + WATCH_INTERVAL_MS;
     return this.#clock.timer(WATCH_INTERVAL_MS, () => {
       if (this.#closed) return;
       this.#watch = this.#watchLater();
+      // Paused ourselves, we have not listened: the source gets its time again (R17).
+      if (this.#clock.nowMs() - dueMs > LOOP_GAP_MS) this.#heardMs = this.#clock.nowMs();
       const silentMs = this.#clock.nowMs() - this.#heardMs;
       if (this.#waiting.size > 0 && silentMs > SILENCE_MS_MAX) this.#break('it does not answer');
     });

@@ -299,6 +299,25 @@ test('a source that is silent is given up', async () => {
   });
 });
 
+test('R17: who was paused itself does not hold the silence against its source', async () => {
+  const rig = await new Rig('paused').start();
+  await rig.finish(rig.sourceData.write(0, patterned(DATA_BYTES, 1)));
+  await rig.ordered('begin');
+  const { simulation } = rig.source;
+  simulation.network.setLink('n1', 'n2', { latencyMs: [200, 200] });
+  await rig.copy();
+  await simulation.runFor(700);
+  // Asked, and the answer does not come through.
+  simulation.network.block('n1', 'n2');
+  await simulation.runFor(100);
+  rig.member.process.pause();
+  await simulation.runFor(14_000);
+  simulation.network.heal();
+  await simulation.runFor(1_000);
+  rig.member.process.resume();
+  expect((await rig.copied()).phase).toBe('copied');
+});
+
 test('a source that refuses says why', async () => {
   const rig = await written('refused');
   await rig.ordered('begin');
