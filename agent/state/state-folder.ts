@@ -1,6 +1,6 @@
 /** The agent's folder: its layout, its lock, and whose it is. */
-import { chmod, mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, rm, symlink } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { codeOf, messageOf } from '../../core/errors.ts';
 import type { FileLock, Files } from '../../core/platform/index.ts';
 import { readJsonFile, writeJsonFile } from './json-file.ts';
@@ -12,7 +12,7 @@ const SOCKET_PATH_BYTES_MAX = 100;
 /** What the longest socket name below the folder takes. */
 const LONGEST_SOCKET_NAME = '/run/a-0123456789ab/nbd.sock';
 
-const FOLDERS = ['instances', 'logs', 'attachments', 'run', 'mnt'] as const;
+const FOLDERS = ['api', 'instances', 'logs', 'attachments', 'run', 'mnt'] as const;
 
 /** Every path that the agent uses below its folder. */
 export class StatePaths {
@@ -25,8 +25,12 @@ export class StatePaths {
   get agentFile(): string {
     return join(this.root, 'agent.json');
   }
+  /**
+   * In a folder of its own, which can be shown to a container without the mounts of volumes: its
+   * copies of them would keep every volume in use.
+   */
   get agentSocket(): string {
-    return join(this.root, 'agent.sock');
+    return join(this.root, 'api', 'agent.sock');
   }
   get volumesFile(): string {
     return join(this.root, 'volumes.json');
@@ -103,6 +107,7 @@ export async function openStateFolder(
   const lock = await lockFolder(root, files);
   try {
     const paths = new StatePaths(root);
+    await linkSocket(paths);
     let agentFile = await readOrMint(paths, node, files);
     return {
       paths,
@@ -130,6 +135,13 @@ async function makeFolders(root: string): Promise<void> {
   } catch (error) {
     throw unusable(root, error);
   }
+}
+
+/** `agent.sock`, where people and `maya up` look for it, leads to where it is. */
+async function linkSocket({ root, agentSocket }: StatePaths): Promise<void> {
+  const link = join(root, 'agent.sock');
+  await rm(link, { force: true });
+  await symlink(relative(root, agentSocket), link);
 }
 
 function unusable(root: string, cause: unknown): StateError {

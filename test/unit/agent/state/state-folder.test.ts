@@ -1,5 +1,5 @@
-import { readdir, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readlink, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { openStateFolder, StatePaths } from '../../../../agent/state/state-folder.ts';
 import { nodePlatform } from '../../../../core/platform/node/index.ts';
@@ -21,6 +21,19 @@ test('a new folder is made for its owner alone, and remembers its pools', async 
   });
   for (const name of ['', 'run', 'instances']) {
     expect((await stat(join(root, name))).mode & 0o777).toBe(0o700);
+  }
+});
+
+test('the socket has a folder of its own, without mounts, and agent.sock leads to it', async () => {
+  await using parent = await temporaryFolder('state');
+  // As an agent of an earlier version left it.
+  await writeFile(join(parent.path, 'agent.sock'), '');
+  for (const _start of ['first', 'second']) {
+    await using folder = await openStateFolder(parent.path, 'node-1', files);
+    const { agentSocket, mounts, run } = folder.paths;
+    expect(await readlink(join(parent.path, 'agent.sock'))).toBe('api/agent.sock');
+    expect(agentSocket).toBe(join(parent.path, 'api', 'agent.sock'));
+    for (const path of [mounts, run]) expect(dirname(agentSocket)).not.toContain(path);
   }
 });
 
