@@ -121,8 +121,12 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   main('plugins/docker'),
   edge('plugins/csi', [...API, 'plugins/csi']),
   edge('plugins/csi/grpc', [...API, 'plugins/sockets'], { libraries: ['@grpc/*'] }),
+  edge('plugins/csi/registration', [...API, 'plugins/csi/grpc']),
   main('plugins/csi'),
-  edge('plugins/kubernetes', API),
+  pure('plugins/kubernetes', [...API, 'plugins/kubernetes']),
+  edge('plugins/kubernetes/client', [...API, 'plugins/kubernetes'], {
+    libraries: ['@kubernetes/client-node'],
+  }),
   main('plugins/kubernetes'),
   edge('plugins/nomad', API),
   main('plugins/nomad'),
@@ -132,6 +136,7 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   pure('cli/mesos', ['core/errors.ts']),
   main('cli', { libraries: ['commander'] }),
   edge('dashboard', API),
+  edge('deploy/image', []),
 
   edge('bin', ['core'], { importedBy: 'mains and tests' }),
   edge('package.json', [], { importedBy: 'mains and tests' }),
