@@ -20,6 +20,7 @@ test('what is not given comes from the environment, or has its default', () => {
     endpoint: { kind: 'unix', path: '/csi/csi.sock' },
     mode: 'all',
     door: 'csi',
+    kubelet: null,
     level: 'info',
     format: 'json',
   };
@@ -31,6 +32,17 @@ test('what is not given comes from the environment, or has its default', () => {
   expect(parseCsiArguments(['--help'], {})).toBeNull();
 });
 
+test('a kubelet is told of the socket by the name that it has on the host', () => {
+  const registered = [...REQUIRED, '--kubelet-registration', '/registration'];
+  expect(parseCsiArguments(registered, {})?.kubelet).toEqual({
+    registrationFolder: '/registration',
+    csiSocket: '/csi/csi.sock',
+  });
+  const onHost = '/var/lib/kubelet/plugins/maya.csi.openebs.io/csi.sock';
+  const named = [...registered, '--kubelet-csi-socket', onHost];
+  expect(parseCsiArguments(named, {})?.kubelet?.csiSocket).toBe(onHost);
+});
+
 test.each([
   [[], /--endpoint ENDPOINT is missing, and CSI_ENDPOINT too; maya csi --help tells more/],
   [['--endpoint', '/csi.sock'], /--agent ADDRESS is missing/],
@@ -38,6 +50,9 @@ test.each([
   [[...REQUIRED, '--endpoint', 'csi.sock'], /endpoint "csi.sock" cannot be served/],
   [[...REQUIRED, '--mode', 'both'], /one of all, controller, node/],
   [[...REQUIRED, '--orchestrator', 'docker'], /one of kubernetes, nomad, mesos, csi/],
+  [[...REQUIRED, '--kubelet-csi-socket', '/s'], /is nothing without --kubelet-registration/],
+  [[...REQUIRED, '--kubelet-registration', '/r', '--kubelet-csi-socket', 's'], /absolute path/],
+  [[...REQUIRED, '--kubelet-registration', '/r', '--endpoint', 'tcp://127.0.0.1:1'], /unix socket/],
   [[...REQUIRED, '--wrong'], /--wrong/],
   [[...REQUIRED, 'extra'], /extra/],
 ])('maya csi %j is refused', (argv, sentence) => {
