@@ -15,6 +15,10 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   agent: { summary: 'run the agent of this node', module: './agent.ts' },
   apiserver: { summary: 'run the cluster services', module: '../cluster/main.ts' },
   csi: { summary: 'serve the CSI driver of this node', module: '../plugins/csi/main.ts' },
+  provisioner: {
+    summary: 'make the volumes that a Kubernetes cluster claims',
+    module: '../plugins/kubernetes/main.ts',
+  },
   target: { summary: 'serve one volume over iSCSI', module: '../target/main.ts' },
   replica: { summary: 'keep one copy of one volume', module: '../replica/main.ts' },
 };
@@ -27,7 +31,7 @@ const EXIT_USAGE = 2;
 
 function usage(): string {
   const lines = Object.entries(SUBCOMMANDS).map(
-    ([name, { summary }]) => `  ${name.padEnd(10)} ${summary}\n`,
+    ([name, { summary }]) => `  ${name.padEnd(11)} ${summary}\n`,
   );
   const more = 'maya SUBCOMMAND --help tells more.\n';
   return `Usage: maya SUBCOMMAND [options]\n\n${lines.join('')}\n${more}`;

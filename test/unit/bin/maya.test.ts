@@ -17,7 +17,7 @@ function run(
 test('maya names its subcommands', () => {
   const help = run(join(bin, 'maya'), ['--help']);
   expect(help.status).toBe(0);
-  for (const name of ['up', 'agent', 'apiserver', 'csi', 'target', 'replica']) {
+  for (const name of ['up', 'agent', 'apiserver', 'csi', 'provisioner', 'target', 'replica']) {
     expect(help.stdout).toContain(`  ${name} `);
   }
 });
@@ -30,7 +30,7 @@ test('maya without a subcommand prints the usage as an error', () => {
 });
 
 test('every subcommand has a help, as a success on stdout', () => {
-  for (const name of ['up', 'agent', 'apiserver', 'target', 'replica']) {
+  for (const name of ['up', 'agent', 'apiserver', 'csi', 'provisioner', 'target', 'replica']) {
     const { status, stdout, stderr } = run(join(bin, 'maya'), [name, '--help']);
     expect([name, status, stderr]).toEqual([name, 0, '']);
     expect(stdout).toContain(`Usage: maya ${name} `);
@@ -42,8 +42,8 @@ test('an unknown subcommand is refused with one sentence, also one that objects 
     const result = run(join(bin, 'maya'), [name]);
     expect(result.status).toBe(2);
     expect(result.stderr).toBe(
-      `maya: there is no subcommand "${name}"; there are: up, agent, apiserver, csi, target, ` +
-        'replica.\n',
+      `maya: there is no subcommand "${name}"; there are: up, agent, apiserver, csi, provisioner, ` +
+        'target, replica.\n',
     );
   }
 });
