@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { type Machine, missing } from '../../fixtures/needs.ts';
+import { type Machine, missing } from '../../fixtures/machine.ts';
 
 const bare: Machine = {
   platform: 'linux',
