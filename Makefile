@@ -4,10 +4,10 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 NODE := bin/node24 --disable-warning=ExperimentalWarning
 INSTALLED := node_modules/.package-lock.json
 
-.PHONY: help setup setup-test demo up test ok sim bench clean
+.PHONY: help setup setup-test demo up test test-kubernetes image ok sim bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## install what maya needs: Debian and npm packages, Node 24 among them
 	@bin/setup run
@@ -27,6 +27,15 @@ up: $(INSTALLED) ## run a cluster of three nodes here, until Ctrl-C
 test: $(INSTALLED) ## run all tests
 	@bin/setup test || [ "$$(id -u)" != 0 ]
 	@npm run --silent test
+
+# Built from its Go modules the first time (a quarter of an hour), and kept in ~/.cache.
+test-kubernetes: $(INSTALLED) ## run the tests on a real Kubernetes
+	@bin/setup test-kubernetes || [ "$$(id -u)" != 0 ]
+	@$(NODE) test/fixtures/rigs/kubernetes/build.ts
+	@npm run --silent test:kubernetes
+
+image: $(INSTALLED) ## make openebs-maya.tar, our services as an image for containers
+	@$(NODE) deploy/image/build.ts openebs-maya.tar
 
 ok: $(INSTALLED) ## format, lint, types and the fast tests, in under a minute
 	@npm run --silent ok

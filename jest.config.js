@@ -3,6 +3,8 @@ export default {
   testEnvironment: '<rootDir>/test/fixtures/jest-environment.ts',
   extensionsToTreatAsEsm: ['.ts'],
   testMatch: ['<rootDir>/test/**/*.test.ts'],
+  // `npm run test:kubernetes` says otherwise.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/kubernetes/'],
   transform: {
     '^.+\\.ts$': [
       '@swc/jest',
