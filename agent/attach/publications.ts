@@ -196,7 +196,7 @@ export class Publications {
       { clock, timeoutMs: PATIENCE_MS, intervalMs: POLL_INTERVAL_MS },
     );
     if (isGone !== true) {
-      throw stillInUse(volumeName, entry.targetPath);
+      throw await binds.stillInUse(volumeName, entry.place, entry.targetPath);
     }
     const published = present.published.filter(({ targetPath }) => targetPath !== entry.targetPath);
     await store.put(volumeId, { ...present, published });
@@ -216,17 +216,12 @@ export class Publications {
     const checks = await Promise.all(store.values().map((present) => this.#ours(present)));
     const isOurs = (mount: MountEntry) => checks.some((check) => check(mount));
     if (await binds.unbind(reference, place, { isOurs })) return;
-    throw stillInUse(reference, targetPath);
+    throw await binds.stillInUse(reference, place, targetPath);
   }
 
   #ours(present: Attachment): Promise<(mount: MountEntry) => boolean> {
     return this.#dependencies.steps.ours(present);
   }
-}
-
-function stillInUse(volume: string, holder: string) {
-  const detail = `volume "${volume}" is still in use on ${holder}: stop what uses it`;
-  return apiError('inUse', detail, { volume, holder });
 }
 
 function faulted(message: string): Pick<Stats, 'condition' | 'message'> {

@@ -170,8 +170,7 @@ export class AttachSteps {
         { clock, timeoutMs: patienceMs, intervalMs: BUSY_POLL_INTERVAL_MS },
       );
       if (isGone === true) continue;
-      const detail = `volume "${volumeName}" is still in use on ${targetPath}: stop what uses it`;
-      throw apiError('inUse', detail, { volume: volumeName, holder: targetPath });
+      throw await binds.stillInUse(volumeName, place, targetPath);
     }
   }
 

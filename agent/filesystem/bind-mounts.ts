@@ -1,10 +1,11 @@
 /** What is attached here, shown at a place that a caller names: bind mounts (mount(2), MS_BIND). */
-import { apiError } from '../../core/api/index.ts';
+import { type ApiError, apiError } from '../../core/api/index.ts';
 import { messageOf } from '../../core/errors.ts';
 import { type Commands, commandError, runOk } from '../host/commands.ts';
 import { holdingMount, type MountEntry, mountedOn, readMounts } from '../host/mount-table.ts';
 import type { Places } from '../host/places.ts';
 import type { SystemFiles } from '../host/system-files.ts';
+import { findUsers } from './holders.ts';
 
 export interface BindDependencies {
   readonly commands: Commands;
@@ -66,6 +67,14 @@ export class BindMounts {
     const options = ['remount', 'bind', ...request.options, request.readOnly ? 'ro' : ''];
     const line = ['mount', '-o', options.filter((word) => word !== '').join(','), target] as const;
     if (request.readOnly || request.options.length > 0) await this.#run(request, line);
+  }
+
+  /** For what `unbind` could not take away. @param path as the caller calls the place. */
+  async stillInUse(volumeName: string, target: string, path: string): Promise<ApiError> {
+    const users = (await findUsers(this.#dependencies.system, target)).join(', ');
+    const by = users === '' ? '' : ` by ${users}`;
+    const detail = `volume "${volumeName}" is still in use on ${path}${by}: stop what uses it`;
+    return apiError('inUse', detail, { volume: volumeName, holder: users || path });
   }
 
   /**

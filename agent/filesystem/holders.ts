@@ -58,6 +58,19 @@ export async function findHolders(
   }
 }
 
+/** Names of those who have something of one mount in use, so that an unmount finds it busy. */
+export async function findUsers(
+  system: SystemFiles,
+  mountpoint: string,
+): Promise<readonly string[]> {
+  const names: string[] = [];
+  for (const pid of (await system.names('/proc')).filter((name) => /^[0-9]+$/.test(name))) {
+    if (names.length >= NAMED_COUNT_MAX) break;
+    if (await hasOpen(system, pid, mountpoint)) names.push(await nameOf(system, pid));
+  }
+  return [...new Set(names)];
+}
+
 /** Whether `other`, of our own namespace, shows the same file system and is left by an unmount. */
 function staysMounted(own: readonly MountEntry[], mount: MountEntry, other: MountEntry): boolean {
   // Several on one place are all taken away (FileSystems.unmount).
