@@ -83,6 +83,8 @@ export class Attachments {
   readonly #problems = new Map<string, string>();
   /** By volume id: who still has a mount that is on its way out. */
   readonly #stayers = new Map<string, readonly string[]>();
+  /** By volume id: whose last use it was that is on its way out; not known after a restart. */
+  readonly #leavers = new Map<string, ReadonlySet<string | null>>();
   #isClosing = false;
 
   constructor(dependencies: AttachmentsDependencies) {
@@ -145,6 +147,7 @@ export class Attachments {
       // Consumers that are already there keep their places in the new attachment.
       const others = present?.phase === 'attached' ? present.consumers : [];
       if (present !== null) await this.#dependencies.steps.takeDown(present, PATIENCE_MS);
+      this.#leavers.delete(volume.id);
       const draft = this.#draft(volume, request);
       const consumers = withConsumer(others, consumer);
       return this.#bringUp(volume, { ...draft, consumers });
@@ -161,6 +164,10 @@ export class Attachments {
       if (present === null) return;
       const wanted = request.consumer ?? null;
       if (request.all !== true) requireUnpublished(present, wanted);
+      const leavers = this.#leavers.get(volumeId);
+      // A late clean-up of who never had it must not fail because of those who have.
+      const isOthers = leavers !== undefined && !leavers.has(wanted) && request.all !== true;
+      if (present.phase === 'detaching' && isOthers) return;
       const consumers =
         request.all === true ? [] : present.consumers.filter(({ id }) => id !== wanted);
       if (present.phase === 'attached' && consumers.length > 0) {
@@ -173,6 +180,9 @@ export class Attachments {
       // is still busy then is unmounted as soon as it is not, or taken up again by an attach.
       const leaving: Attachment = { ...present, phase: 'detaching', consumers: [] };
       await store.put(volumeId, leaving);
+      if (present.phase === 'attached') {
+        this.#leavers.set(volumeId, new Set(present.consumers.map(({ id }) => id)));
+      }
       await this.#leave(leaving, PATIENCE_MS);
     });
   }
@@ -359,6 +369,7 @@ export class Attachments {
     });
     this.#problems.delete(attachment.volumeId);
     this.#stayers.delete(attachment.volumeId);
+    this.#leavers.delete(attachment.volumeId);
     await steps.letGo(gone);
     log.info('volume detached', { volume: attachment.volumeName });
   }

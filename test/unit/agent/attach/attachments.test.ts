@@ -178,6 +178,27 @@ test('a mount on its way out that is busy is taken up again by the next attach',
   expect(node.machine.mounts.length).toBe(1);
 });
 
+test('a late detach of who never had it succeeds, also while those who have let go keep it', async () => {
+  const node = new FakeNode();
+  const { attachments } = await node.agent();
+  await attachments.attach('data', mount('a'));
+  node.machine.busy.add(node.mountpoint);
+  const left = { code: 'inUse' };
+  await expect(attachments.detach('data', { consumer: 'a' })).rejects.toMatchObject(left);
+  await attachments.detach('data', {});
+  await attachments.detach('data', { consumer: 'b' });
+  await expect(attachments.detach('data', { consumer: 'a' })).rejects.toMatchObject(left);
+  await expect(attachments.detach('data', { all: true })).rejects.toMatchObject(left);
+  expect(node.machine.mounts.length).toBe(1);
+  // A restarted agent does not know whose it was: then nobody is told that it is done too early.
+  const again = (await node.agent()).attachments;
+  await again.recover();
+  await expect(again.detach('data', { consumer: 'b' })).rejects.toMatchObject(left);
+  node.machine.busy.clear();
+  await again.detach('data', { consumer: 'a' });
+  expect(node.leftovers()).toEqual([]);
+});
+
 test('a container with a mount of its own is in use, although an unmount would succeed', async () => {
   const node = new FakeNode();
   const { attachments } = await node.agent();
@@ -193,7 +214,9 @@ test('a container with a mount of its own is in use, although an unmount would s
   expect(node.machine.mounts.length).toBe(1);
   // docker cp unmounts while its container runs: nobody waits long for that.
   const before = node.clock.nowMs();
-  await expect(attachments.detach('data', {})).rejects.toThrow(/in use by container/);
+  await expect(attachments.detach('data', { consumer: 'a' })).rejects.toThrow(
+    /in use by container/,
+  );
   expect(node.clock.nowMs() - before).toBeLessThan(1_000);
 });
 

@@ -108,6 +108,27 @@ describe('is refused', () => {
     await expect(leaving).rejects.toMatchObject({ code: 'inUse', data: { holder: TARGET } });
   });
 
+  test('an unpublish of what somebody uses, with the name of who that is', async () => {
+    const { node, attachments, publications } = await staged();
+    await publications.publish('data', publish());
+    node.machine.busy.add(TARGET);
+    node.machine.links.set('/proc/42/cwd', `${TARGET}/folder`);
+    node.machine.links.set('/proc/42/exe', '/usr/bin/psql');
+    node.machine.links.set('/proc/43/cwd', '/elsewhere');
+    const refusal = {
+      code: 'inUse',
+      message: expect.stringContaining(`still in use on ${TARGET} by pid 42 (psql)`),
+    };
+    await expect(publications.unpublish('data', { targetPath: TARGET })).rejects.toMatchObject(
+      refusal,
+    );
+    await expect(attachments.detach('data', { all: true })).rejects.toMatchObject(refusal);
+    expect(places(node)).toEqual([node.mountpoint, TARGET]);
+    node.machine.busy.clear();
+    await attachments.detach('data', { all: true });
+    expect(node.leftovers()).toEqual([]);
+  });
+
   test('another front door on the same node, with the name of who has it', async () => {
     const { attachments, publications } = await staged();
     await publications.publish('data', publish({ label: 'pod default/web' }));
