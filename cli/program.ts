@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { listNodes, showStatus, showVersion } from './commands/cluster.ts';
 import { type MesosConfigOptions, mesosCheck, mesosConfig } from './commands/mesos.ts';
+import { type NomadVolumeOptions, nomadVolume } from './commands/nomad.ts';
 import {
   type AttachOptions,
   attachVolume,
@@ -36,6 +37,7 @@ export function makeProgram(context: CliContext): Command {
   addVolumeCommands(program.command('volume').description('volumes: make, show, use'), context);
   addNodeCommands(program, context);
   addMesosCommands(program.command('mesos').description('the file of Mesos for CSI'), context);
+  addNomadCommands(program.command('nomad').description('volume files of Nomad'), context);
   return program;
 }
 
@@ -121,6 +123,16 @@ function addMesosCommands(mesos: Command, context: CliContext): void {
     .command('check <path>')
     .description('tell what Mesos would not take in such a file, or in a folder of them')
     .action(run((path, options) => mesosCheck(context, path, options)));
+}
+
+function addNomadCommands(nomad: Command, context: CliContext): void {
+  nomad
+    .command('volume <name>')
+    .description('print the file for "nomad volume register" of a volume, or write it')
+    .option('--plugin-id <id>', 'of the CSI plugin in Nomad (default openebs)')
+    .option('--namespace <name>', "of Nomad's (default: the one of who registers it)")
+    .option('--file <path>', 'write it there')
+    .action(run<NomadVolumeOptions>((name, options) => nomadVolume(context, name, options)));
 }
 
 function collect(value: string, before: readonly string[] | undefined): readonly string[] {

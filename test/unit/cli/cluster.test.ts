@@ -54,7 +54,7 @@ test('version tells both, also when the apiserver is away', async () => {
 });
 
 test.each([
-  ['', ['volume', 'node', 'status', 'version', 'completion', 'mesos']],
+  ['', ['volume', 'node', 'status', 'version', 'completion', 'mesos', 'nomad']],
   ['v', ['volume', 'version']],
   ['volume d', ['delete', 'detach']],
   ['volume show ', ['data', 'logs']],
