@@ -22,13 +22,14 @@ function lostPowerWithin(world: World, id: string, node: string, sinceMs: number
   return world.powerLosses.some((loss) => loss.node === node && loss.atMs >= joinedAtMs);
 }
 
+/** A member that joins counts from before its proposal on (R3): a power cut in between hits it. */
 function joinedMs(world: World, id: string): number {
   let joinedAtMs = 0;
   let inSync = true;
-  for (const { record, committedAtMs } of world.keeper.commits) {
+  for (const { record, sentAtMs } of world.keeper.commits) {
     const member = record.replicas.find((each) => each.id === id);
     if (member === undefined) continue;
-    if (member.state === 'inSync' && !inSync) joinedAtMs = committedAtMs;
+    if (member.state === 'inSync' && !inSync) joinedAtMs = sentAtMs;
     inSync = member.state === 'inSync';
   }
   return joinedAtMs;
