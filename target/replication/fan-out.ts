@@ -18,6 +18,7 @@ export class FanOut implements RequestSink {
   readonly op: DataOp;
   readonly offsetBytes: number;
   readonly lengthBytes: number;
+  /** When it came, held or not: its time counts from there (R18). */
   readonly startedMs: number;
   readonly #owner: FanOutOwner;
   /** Null once the initiator has its answer. */

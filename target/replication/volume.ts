@@ -76,13 +76,15 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
   read(offsetBytes: number, lengthBytes: number, done: ReadDone): void {
     const error = checkRange(this.sizeBytes, offsetBytes, lengthBytes, TRANSFER_BYTES_MAX);
     const failure = error ?? this.#view.failure;
+    const startedMs = this.#dependencies.clock.nowMs();
     if (failure !== null) {
       queueMicrotask(() => done(failure, NO_DATA));
     } else if (this.#view.reads) {
-      this.#startRead(offsetBytes, lengthBytes, done);
+      this.#startRead({ offsetBytes, lengthBytes, startedMs }, done);
     } else {
-      const start = () => this.#startRead(offsetBytes, lengthBytes, done);
-      this.#hold('reads', start, (busy) => done(busy, NO_DATA));
+      const start = () => this.#startRead({ offsetBytes, lengthBytes, startedMs }, done);
+      const fail = (busy: BlockError) => done(busy, NO_DATA);
+      this.#hold({ needs: 'reads', sinceMs: startedMs, start, fail });
     }
   }
 
@@ -168,28 +170,24 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     done: BlockDone,
   ): void {
     const failure = error ?? this.#view.failure;
+    const sinceMs = this.#dependencies.clock.nowMs();
+    const command = new FanOut(this, { op, ...range, startedMs: sinceMs }, done);
     if (failure !== null) {
       queueMicrotask(() => done(failure));
     } else if (this.#mayStart('writes')) {
-      this.#startChange(op, range, data, done);
+      this.#startChange(command, data);
     } else {
-      this.#hold('writes', () => this.#startChange(op, range, data, done), done);
+      const start = () => this.#startChange(command, data);
+      this.#hold({ needs: 'writes', sinceMs, start, fail: done });
     }
   }
 
-  #startChange(
-    op: DataOp,
-    range: { readonly offsetBytes: number; readonly lengthBytes: number },
-    data: Buffer | null,
-    done: BlockDone,
-  ): void {
-    const startedMs = this.#dependencies.clock.nowMs();
-    const command = new FanOut(this, { op, ...range, startedMs }, done);
-    if (op === Op.flush) {
+  #startChange(command: FanOut, data: Buffer | null): void {
+    if (command.op === Op.flush) {
       this.#fanOut(command, null);
       return;
     }
-    command.range = this.#lock.acquire('write', range.offsetBytes, range.lengthBytes, () =>
+    command.range = this.#lock.acquire('write', command.offsetBytes, command.lengthBytes, () =>
       this.#fanOut(command, data),
     );
     if (command.range.granted === null) return;
@@ -285,9 +283,16 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     if (range !== null) this.#lock.release(range);
   }
 
-  #startRead(offsetBytes: number, lengthBytes: number, done: ReadDone): void {
-    const startedMs = this.#dependencies.clock.nowMs();
-    const command = new ReadCommand(this, { offsetBytes, lengthBytes, startedMs }, done);
+  #startRead(
+    what: {
+      readonly offsetBytes: number;
+      readonly lengthBytes: number;
+      readonly startedMs: number;
+    },
+    done: ReadDone,
+  ): void {
+    const { offsetBytes, lengthBytes } = what;
+    const command = new ReadCommand(this, what, done);
     command.position = this.#reads.length;
     this.#reads.push(command);
     this.#startSweep();
@@ -404,9 +409,8 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     command.position = -1;
   }
 
-  #hold(needs: HeldCommand['needs'], start: () => void, fail: (error: BlockError) => void): void {
-    const sinceMs = this.#dependencies.clock.nowMs();
-    this.#held.add({ needs, sinceMs, start, fail });
+  #hold(command: HeldCommand): void {
+    this.#held.add(command);
     this.#startSweep();
   }
 

@@ -18,3 +18,23 @@ test(`${SEED_COUNT} seeds keep every promise`, async () => {
   expect(verdicts).toHaveLength(SEED_COUNT);
   expect(verdicts.filter(({ failure }) => failure !== null)).toEqual([]);
 }, 600_000);
+
+/** What was found there once stays found: a joining member's power cut; time spent held (R18). */
+const FOUND_ONCE = [810, 1840];
+
+test.each(FOUND_ONCE)(
+  'seed %i keeps every promise',
+  async (seed) => {
+    const verdicts: Verdict[] = [];
+    await runSeeds({
+      from: seed,
+      count: 1,
+      threads: 1,
+      pace: 1,
+      stopAtFailure: false,
+      onVerdict: (verdict) => verdicts.push(verdict),
+    });
+    expect(verdicts.map(({ failure }) => failure)).toEqual([null]);
+  },
+  60_000,
+);

@@ -175,3 +175,18 @@ describe('R12:', () => {
     expect(fan.volume.inFlightCount).toBe(0);
   });
 });
+
+test('R18: the time of a command counts from when it came, held at first or not', async () => {
+  const fan = new Fan();
+  fan.volume.update({ ...SERVING, reads: false, writes: false });
+  fan.write('a');
+  fan.read('read');
+  await fan.clock.passMs(HOLD_MS / 2);
+  fan.volume.update(SERVING);
+  expect(fan.textsOf(0)).toContain('a');
+  await fan.clock.passMs(HOLD_MS / 2 + 1_000);
+  expect(fan.answers).toEqual([
+    ['a', 'busy'],
+    ['read', 'busy'],
+  ]);
+});
