@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { messageOf } from '../../core/errors.ts';
 import { type Cluster, withCluster } from '../fixtures/rigs/cluster.ts';
 import { takeAwayByForce } from '../fixtures/rigs/force.ts';
+import { missingBinaries } from '../fixtures/rigs/kubernetes/binaries.ts';
 import { Kubernetes, openKubernetesNamespace } from '../fixtures/rigs/kubernetes/kubernetes.ts';
 import { KUBELET_FOLDER } from '../fixtures/rigs/kubernetes/node.ts';
 import {
@@ -159,6 +160,8 @@ export async function openRig(): Promise<{ readonly rig: Rig; readonly end: () =
 }
 
 async function withRig(body: (rig: Rig) => Promise<void>): Promise<void> {
+  const missing = await missingBinaries();
+  if (missing !== undefined) throw new Error(missing);
   await using namespace = await openKubernetesNamespace();
   await using folder = await temporaryFolder('k8s');
   try {
