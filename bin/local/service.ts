@@ -19,8 +19,11 @@ export interface ServiceDependencies {
 
 const RESTART_DELAY_MS_MIN = 200;
 const RESTART_DELAY_MS_MAX = 10_000;
-/** One that ran for so long had no bad start: it is started again at once. */
-const SETTLED_MS = 30_000;
+/**
+ * One that ran for so long had no bad start: it is started again at once, and that is no more often
+ * than with the longest delay.
+ */
+const SETTLED_MS = RESTART_DELAY_MS_MAX;
 /** A process that was asked to end and did not is killed. */
 const END_TIMEOUT_MS = 20_000;
 
