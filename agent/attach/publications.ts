@@ -60,11 +60,10 @@ export class Publications {
         targetPath,
         place: await binds.place(present.volumeName, targetPath),
         stagingPath: request.stagingPath,
-        readOnly: request.readOnly ?? false,
+        readOnly: request.readOnly === true || ofMount.includes('ro'),
         mountOptions: ofMount.filter((word) => word !== 'ro' && word !== 'rw'),
         label: request.label ?? '',
       };
-      if (ofMount.includes('ro')) Object.assign(entry, { readOnly: true });
       const before = present.published.find((other) => other.targetPath === targetPath);
       if (before !== undefined) requireSameWords(present, before, entry);
       this.#requireFree(volumeId, entry);

@@ -182,6 +182,15 @@ test('a raw device is shown as a file, with one mode for all who have it', async
   expect(node.leftovers()).toEqual([]);
 });
 
+test('ro among the mount options is a read-only publish, and the same one as readOnly', async () => {
+  const { node, publications } = await staged();
+  await publications.publish('data', publish({ mountOptions: ['ro', 'noexec'] }));
+  expect(node.machine.ran).toContain(`mount -o remount,bind,noexec,ro ${TARGET}`);
+  await publications.publish('data', publish({ mountOptions: ['noexec'], readOnly: true }));
+  const writable = publications.publish('data', publish({ mountOptions: ['noexec'] }));
+  await expect(writable).rejects.toMatchObject({ code: 'exists' });
+});
+
 test('what was unmounted behind the agent’s back is shown again by the next publish', async () => {
   const { node, publications } = await staged();
   await publications.publish('data', publish());
