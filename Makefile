@@ -37,7 +37,7 @@ test-kubernetes: $(INSTALLED) ## run the tests on a real Kubernetes
 image: $(INSTALLED) ## make openebs-maya.tar, our services as an image for containers
 	@$(NODE) deploy/image/build.ts openebs-maya.tar
 
-ok: $(INSTALLED) ## format, lint, types and the fast tests, in a minute or two
+ok: $(INSTALLED) ## format, lint, types and the fast tests, in under a minute
 	@npm run --silent ok
 
 sim: $(INSTALLED) ## run the long simulation

@@ -10,7 +10,8 @@ export const README_LINES_MAX = 40;
 /** Files that a tool loads by their default export. */
 const DEFAULT_EXPORT_EXPECTED = new Set([
   'jest.config.js',
-  'test/fixtures/jest-environment.ts',
+  'test/runner/environment.ts',
+  'test/runner/native-runner.ts',
   'test/reporter/closing-line.ts',
 ]);
 

@@ -1,5 +1,5 @@
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
-import { loadSync, type Options } from '@grpc/proto-loader';
+import { loadSync, type Options, type PackageDefinition } from '@grpc/proto-loader';
 import { assert } from '../../../core/assert.ts';
 import { isWhole } from './wire-format.ts';
 
@@ -13,12 +13,16 @@ const CODEC: Options = {
   oneofs: true,
 };
 
+/** Of one file by its path: reading it takes longer than anything else at the start. */
+const readFiles = new Map<string, PackageDefinition>();
+
 /**
- * The services of a .proto file. Reading it takes longer than anything else at the start.
+ * The services of a .proto file, which is read once in a process.
  * @returns a service by its name with its package: `csi.v1.Identity`.
  */
 export function loadServices(path: string): (name: string) => ServiceDefinition {
-  const definitions = loadSync(path, CODEC);
+  const definitions = readFiles.get(path) ?? loadSync(path, CODEC);
+  readFiles.set(path, definitions);
   return (name) => {
     const definition = definitions[name];
     assert(

@@ -1,19 +1,13 @@
 import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
 import * as net from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import { type ApiserverOptions, startApiserver } from '../../../cluster/main.ts';
-import { ApiserverClient } from '../../../core/api/index.ts';
 import { codeOf, messageOf } from '../../../core/errors.ts';
 import { silentLogger } from '../../../core/platform/index.ts';
-import { NodeHttpTransport } from '../../../core/platform/node/index.ts';
+import { statusAt } from '../../fixtures/cluster/apiserver-status.ts';
 import { freePort } from '../../fixtures/ports.ts';
-import { RunningProcess, run } from '../../fixtures/processes.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
-import { waitFor } from '../../fixtures/wait-for.ts';
-
-const MAYA = fileURLToPath(new URL('../../../bin/maya', import.meta.url));
 
 const start = (options: ApiserverOptions) => startApiserver(options, { log: silentLogger });
 
@@ -27,15 +21,6 @@ async function refusal(options: ApiserverOptions): Promise<{ code: string; messa
     return { code: codeOf(error) ?? 'none', message };
   }
   throw new Error('it was started');
-}
-
-async function statusAt(address: string) {
-  const transport = new NodeHttpTransport({ address });
-  try {
-    return await new ApiserverClient(transport).status({ timeoutMs: 2_000 });
-  } finally {
-    transport.close();
-  }
 }
 
 test('it makes its state folder, listens there, and starts there again', async () => {
@@ -144,31 +129,5 @@ describe('it is refused in one sentence:', () => {
     const problem = await refusal({ stateFolder: folder.path });
     expect(problem).toMatchObject({ code: 'damaged' });
     expect(problem.message).toContain('store.sqlite is damaged');
-  });
-});
-
-describe('maya apiserver', () => {
-  const spawn = (...args: string[]) => new RunningProcess(MAYA, ['apiserver', ...args]);
-  const up = (address: string) => waitFor('the apiserver answers', () => statusAt(address), 15_000);
-
-  test('killed with SIGKILL it starts again at once; SIGTERM ends it with status 0', async () => {
-    await using folder = await temporaryFolder('main');
-    const address = `unix:${folder.path}/apiserver.sock`;
-    {
-      await using first = spawn('--state', folder.path);
-      await up(address);
-      expect(await first.end('SIGKILL')).toMatchObject({ signal: 'SIGKILL' });
-    }
-    await using second = spawn('--state', folder.path);
-    await up(address);
-    expect(await second.end('SIGTERM')).toEqual({ status: 0, signal: null });
-    expect(second.stderr).toContain('"message":"apiserver stops"');
-    await expect(stat(join(folder.path, 'apiserver.sock'))).rejects.toThrow('ENOENT');
-  });
-
-  test('without a state folder it says how it is used', async () => {
-    const answer = await run(MAYA, ['apiserver']);
-    expect(answer).toMatchObject({ status: 2, stdout: '' });
-    expect(answer.stderr).toMatch(/--state DIR is missing\n\nUsage: maya apiserver --state DIR/);
   });
 });

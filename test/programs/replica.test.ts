@@ -2,16 +2,16 @@ import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
-import { NodeHttpTransport, nodePlatform } from '../../../core/platform/node/index.ts';
-import { KiB, MiB } from '../../../core/units.ts';
-import { Op, Status } from '../../../core/wire/frame.ts';
-import { expectSame, patterned } from '../../contract/block-device-checks.ts';
-import { RunningProcess, run } from '../../fixtures/processes.ts';
-import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
-import { waitFor } from '../../fixtures/wait-for.ts';
-import { jsonOf, WireClient } from '../../fixtures/wire-client.ts';
+import { NodeHttpTransport, nodePlatform } from '../../core/platform/node/index.ts';
+import { KiB, MiB } from '../../core/units.ts';
+import { Op, Status } from '../../core/wire/frame.ts';
+import { expectSame, patterned } from '../contract/block-device-checks.ts';
+import { RunningProcess, run } from '../fixtures/processes.ts';
+import { temporaryFolder } from '../fixtures/temporary-folder.ts';
+import { waitFor } from '../fixtures/wait-for.ts';
+import { jsonOf, WireClient } from '../fixtures/wire-client.ts';
 
-const MAYA = fileURLToPath(new URL('../../../bin/maya', import.meta.url));
+const MAYA = fileURLToPath(new URL('../../bin/maya', import.meta.url));
 const TOKEN = 'a token of sixteen letters at least';
 const IDS = { replicaId: 'r1', volumeId: 'v1', incarnation: 'i1' };
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
 
-const bin = fileURLToPath(new URL('../../../bin', import.meta.url));
+const bin = fileURLToPath(new URL('../../bin', import.meta.url));
 
 function run(
   program: string,
