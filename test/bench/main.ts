@@ -2,6 +2,8 @@
  * `npm run bench`: ours, with one and with three replicas, beside tgt in one run on this machine.
  *
  *     npm run bench -- [--quick] [--json]
+ *
+ * With `--json` the tables are on stderr, and stdout has the same as JSON.
  */
 import { parseArgs } from 'node:util';
 import { MiB } from '../../core/units.ts';
@@ -26,9 +28,9 @@ async function main(): Promise<number> {
     ...(values.quick === true ? QUICK : FULL),
     say: (line) => process.stderr.write(`${line}\n`),
   });
-  const text =
-    values.json === true ? JSON.stringify(report, null, 2) : reportText(report, TGT.name);
-  process.stdout.write(`${text}\n`);
+  const forPeople = values.json === true ? process.stderr : process.stdout;
+  forPeople.write(`${reportText(report, TGT.name)}\n`);
+  if (values.json === true) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   return 0;
 }
 
