@@ -2,9 +2,14 @@
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { AgentClient, nodeNameSchema, zoneNameSchema } from '../core/api/index.ts';
-import { CodedError, messageOf } from '../core/errors.ts';
+import {
+  COMMON_OPTIONS,
+  type LogFormat,
+  type LogLevel,
+  ProgramArguments,
+} from '../core/config/program-arguments.ts';
+import { messageOf } from '../core/errors.ts';
 import { createLogger } from '../core/log/index.ts';
 import type { Logger } from '../core/platform/index.ts';
 import { ioFlusher, NodeHttpTransport, nodePlatform } from '../core/platform/node/index.ts';
@@ -40,24 +45,36 @@ and the next agent takes them over.
   --help                  this text
 `;
 
-const EXIT_USAGE = 2;
 const DEFAULT_STATE_FOLDER = '/var/lib/openebs/agent';
+const METHODS = ['auto', 'kernel', 'userspace'] as const;
+
+const text = { type: 'string' } as const;
+const OPTIONS = {
+  apiserver: text,
+  node: text,
+  zone: text,
+  state: text,
+  pool: { type: 'string', multiple: true },
+  'pool-keep': text,
+  'attach-method': text,
+  'docker-socket': text,
+  'csi-socket': text,
+  ...COMMON_OPTIONS,
+} as const;
+const program = new ProgramArguments('maya agent');
+const usage = program.refusal.bind(program);
 
 export interface AgentArguments {
   readonly options: Omit<AgentOptions, 'version' | 'launcher'>;
   readonly dockerSocket: string | null;
   readonly csiSocket: string | null;
-  readonly level: 'error' | 'warn' | 'info' | 'debug';
-  readonly format: 'json' | 'text';
-}
-
-export class UsageError extends CodedError<{ readonly code: 'usage' }> {
-  override readonly name = 'UsageError';
+  readonly level: LogLevel;
+  readonly format: LogFormat;
 }
 
 /** Null: the help was asked for. @throws UsageError */
 export function parseAgentArguments(argv: readonly string[]): AgentArguments | null {
-  const values = parsedValues(argv);
+  const values = program.values(argv, OPTIONS);
   if (values.help === true) return null;
   const stateFolder = resolve(values.state ?? DEFAULT_STATE_FOLDER);
   const pools = (values.pool ?? []).map(poolOf);
@@ -73,18 +90,13 @@ export function parseAgentArguments(argv: readonly string[]): AgentArguments | n
         pools.length > 0 ? pools : [{ path: join(stateFolder, 'pool'), name: DEFAULT_POOL_NAME }],
       apiserver: apiserverOf(values.apiserver),
       keepBytes: keepBytesOf(values['pool-keep']),
-      attachMethod: oneOf('attach-method', values['attach-method'] ?? 'auto', METHODS),
+      attachMethod: program.oneOf('attach-method', values['attach-method'] ?? 'auto', METHODS),
     },
     dockerSocket: socketOf(values['docker-socket']),
     csiSocket: socketOf(values['csi-socket']),
-    level: oneOf('log-level', values['log-level'] ?? 'info', LEVELS),
-    format: oneOf('log-format', values['log-format'] ?? 'json', FORMATS),
+    ...program.logging(values),
   };
 }
-
-const METHODS = ['auto', 'kernel', 'userspace'] as const;
-const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
-const FORMATS = ['json', 'text'] as const;
 
 /** Starts an agent in this process: what a composition root puts front doors beside. */
 export async function startAgent(
@@ -107,18 +119,8 @@ export type StartBeside = (
 
 /** @param beside starts what was asked for beside the agent, in the same process. */
 export async function main(argv: string[], beside?: StartBeside): Promise<number> {
-  let given: AgentArguments | null;
-  try {
-    given = parseAgentArguments(argv);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`maya agent: ${error.message}\n`);
-    return EXIT_USAGE;
-  }
-  if (given === null) {
-    process.stdout.write(AGENT_USAGE);
-    return 0;
-  }
+  const given = program.readOr(() => parseAgentArguments(argv), AGENT_USAGE);
+  if (typeof given === 'number') return given;
   const log = createLogger({ service: 'agent', level: given.level, format: given.format });
   const stopped = Promise.withResolvers<void>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopped.resolve());
@@ -152,33 +154,6 @@ function realDependencies(log = createLogger({ service: 'agent' })): AgentDepend
   };
 }
 
-function parsedValues(argv: readonly string[]) {
-  const text = { type: 'string' } as const;
-  try {
-    const { values } = parseArgs({
-      args: [...argv],
-      allowPositionals: false,
-      options: {
-        apiserver: text,
-        node: text,
-        zone: text,
-        state: text,
-        pool: { type: 'string', multiple: true },
-        'pool-keep': text,
-        'attach-method': text,
-        'docker-socket': text,
-        'csi-socket': text,
-        'log-level': text,
-        'log-format': text,
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-    return values;
-  } catch (error) {
-    throw usage(messageOf(error).split('\n')[0] ?? '', error);
-  }
-}
-
 function poolOf(given: string): PoolOption {
   try {
     return parsePoolOption(given);
@@ -203,8 +178,7 @@ function zoneOf(given: string | undefined): string | null {
 
 function apiserverOf(given: string | undefined): string {
   if (given === undefined) throw usage('--apiserver ADDRESS is missing');
-  if (/^unix:\/./.test(given) || /^http:\/\/127\.0\.0\.1:[0-9]{1,5}$/.test(given)) return given;
-  throw usage(`--apiserver ${given}: give unix:/path or http://127.0.0.1:PORT`);
+  return program.address('apiserver', given);
 }
 
 function socketOf(given: string | undefined): string | null {
@@ -216,18 +190,4 @@ function keepBytesOf(given: string | undefined): number | null {
   const bytes = /^[0-9]{1,15}$/.test(given) ? Number(given) : Number.NaN;
   if (Number.isSafeInteger(bytes)) return bytes;
   throw usage(`--pool-keep ${given}: give a whole number of bytes`);
-}
-
-function oneOf<const Word extends string>(
-  option: string,
-  given: string,
-  words: readonly Word[],
-): Word {
-  const found = words.find((word) => word === given);
-  if (found !== undefined) return found;
-  throw usage(`--${option} ${given}: give one of ${words.join(', ')}`);
-}
-
-function usage(sentence: string, cause?: unknown): UsageError {
-  return new UsageError({ code: 'usage' }, `${sentence}; maya agent --help tells more`, cause);
 }

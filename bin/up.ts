@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, mkdirSync, renameSync, statSync } fr
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { EXIT_USAGE, UsageError } from '../core/config/program-arguments.ts';
 import { messageOf } from '../core/errors.ts';
 import { NodeHttpTransport, nodePlatform } from '../core/platform/node/index.ts';
 import { MiB } from '../core/units.ts';
@@ -15,7 +16,6 @@ import {
   parseUpOptions,
   UP_USAGE,
   type UpOptions,
-  UsageError,
 } from './local/options.ts';
 import { NodeLocalProcesses } from './local/processes.ts';
 import { RunRecordFolder } from './local/run-record.ts';
@@ -23,7 +23,6 @@ import { isServed } from './local/served-socket.ts';
 import { readyText, stopText, tailOf } from './local/words.ts';
 
 const EXIT_FAILURE = 1;
-const EXIT_USAGE = 2;
 /** A log above this is put aside as `.1` when the cluster starts. */
 const LOG_BYTES_MAX = 16 * MiB;
 /** After a refused stop, so long for the second Ctrl-C. */
@@ -36,11 +35,13 @@ export async function main(argv: string[]): Promise<number> {
     process.stdout.write(UP_USAGE);
     return 0;
   } catch (error) {
-    if (error instanceof UsageError || error instanceof FolderLockError) {
-      say(error.message);
-      return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE;
+    if (error instanceof UsageError) {
+      process.stderr.write(`maya up: ${error.message}\n`);
+      return EXIT_USAGE;
     }
-    throw error;
+    if (!(error instanceof FolderLockError)) throw error;
+    say(error.message);
+    return EXIT_FAILURE;
   }
 }
 

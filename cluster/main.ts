@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import * as net from 'node:net';
 import { resolve as resolvePath } from 'node:path';
-import { parseArgs } from 'node:util';
+import { COMMON_OPTIONS, ProgramArguments } from '../core/config/program-arguments.ts';
 import { CodedError, codeOf, messageOf } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/log/index.ts';
 import type { Clock, Files, Random } from '../core/platform/index.ts';
@@ -25,7 +25,13 @@ const USAGE = `Usage: maya apiserver --state DIR [options]
 `;
 
 const EXIT_FAILURE = 1;
-const EXIT_USAGE = 2;
+const OPTIONS = {
+  state: { type: 'string' },
+  listen: { type: 'string' },
+  'portal-ports': { type: 'string' },
+  ...COMMON_OPTIONS,
+} as const;
+const program = new ProgramArguments('maya apiserver');
 
 export interface ApiserverOptions {
   /** Made if it is not there. */
@@ -100,9 +106,9 @@ export async function startApiserver(
 }
 
 export async function main(argv: string[]): Promise<number> {
-  const arguments_ = readArguments(argv);
-  if (typeof arguments_ === 'number') return arguments_;
-  const { state, listen, ports, level, format } = arguments_;
+  const given = program.readOr(() => parseApiserverArguments(argv), USAGE);
+  if (typeof given === 'number') return given;
+  const { state, listen, ports, level, format } = given;
   const log = createLogger({ service: 'apiserver', level, format });
   await using apiserver = await startApiserver(
     {
@@ -125,42 +131,13 @@ export async function main(argv: string[]): Promise<number> {
   return EXIT_FAILURE;
 }
 
-/** Or the exit status, when there is nothing to start. */
-function readArguments(argv: string[]) {
-  const usageError = (sentence: string) => {
-    process.stderr.write(`maya apiserver: ${sentence}\n\n${USAGE}`);
-    return EXIT_USAGE;
-  };
-  try {
-    const text = { type: 'string' } as const;
-    const { values } = parseArgs({
-      args: argv,
-      options: {
-        state: text,
-        listen: text,
-        'portal-ports': text,
-        'log-level': text,
-        'log-format': text,
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-    if (values.help === true) {
-      process.stdout.write(USAGE);
-      return 0;
-    }
-    const { state, listen, 'portal-ports': ports } = values;
-    if (state === undefined || state === '') return usageError('--state DIR is missing');
-    const level = oneOf(values['log-level'] ?? 'info', ['error', 'warn', 'info', 'debug']);
-    const format = oneOf(values['log-format'] ?? 'json', ['json', 'text']);
-    if (level === null || format === null) return usageError('--log-level or --log-format');
-    return { state, listen, ports, level, format };
-  } catch (error) {
-    return usageError(messageOf(error));
-  }
-}
-
-function oneOf<const Word extends string>(text: string, words: readonly Word[]): Word | null {
-  return words.find((word) => word === text) ?? null;
+/** Null: the help was asked for. @throws UsageError */
+function parseApiserverArguments(argv: readonly string[]) {
+  const values = program.values(argv, OPTIONS);
+  if (values.help === true) return null;
+  const { state, listen, 'portal-ports': ports } = values;
+  if (state === undefined || state === '') throw program.refusal('--state DIR is missing');
+  return { state, listen, ports, ...program.logging(values) };
 }
 
 function realDependencies(log = createLogger({ service: 'apiserver' })): ApiserverDependencies {

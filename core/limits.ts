@@ -36,8 +36,6 @@ export const LEASE_MS = 4_000;
 export const LEASE_WAIT_MS = 4_400;
 /** A starting target waits so long for in-sync members that do not answer (R10). */
 export const STRAGGLER_MS = 3_000;
-/** ... and so long when all that answered have lost their caches (R10). */
-export const STRAGGLER_BOOT_MS = 60_000;
 /** Commands are held this long while membership cannot change, then answered BUSY (R18). */
 export const HOLD_MS = 18_000;
 /** Commands answered BUSY that are still carried to a member: above it new changes are held. */

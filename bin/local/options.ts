@@ -1,7 +1,6 @@
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { CodedError, messageOf } from '../../core/errors.ts';
+import { ProgramArguments } from '../../core/config/program-arguments.ts';
 
 export interface UpOptions {
   readonly state: string;
@@ -13,10 +12,6 @@ export interface UpOptions {
   readonly portalPorts: string | null;
 }
 
-export class UsageError extends CodedError<{ readonly code: 'usage' }> {
-  override readonly name = 'UsageError';
-}
-
 const OPTIONS = {
   state: { type: 'string' },
   nodes: { type: 'string' },
@@ -26,6 +21,8 @@ const OPTIONS = {
   foreground: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
+const program = new ProgramArguments('maya up');
+const usage = program.refusal.bind(program);
 
 export const UP_USAGE = `Usage: maya up [options]
 
@@ -53,7 +50,7 @@ export interface Person {
 
 /** Null: the help was asked for. @throws UsageError */
 export function parseUpOptions(argv: readonly string[], person: Person): UpOptions | null {
-  const values = parsedValues(argv);
+  const values = program.values(argv, OPTIONS);
   if (values.help === true) return null;
   const docker = values['no-docker'] !== true;
   const socket = values['docker-socket'];
@@ -68,16 +65,6 @@ export function parseUpOptions(argv: readonly string[], person: Person): UpOptio
     dockerSocket: docker ? (socket === undefined ? ownSocket : resolve(socket)) : null,
     portalPorts: portRange(values['portal-ports']),
   };
-}
-
-function parsedValues(argv: readonly string[]) {
-  try {
-    return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: false }).values;
-  } catch (error) {
-    const [sentence] = messageOf(error).split(/\. |\n/);
-    const valid = Object.keys(OPTIONS).map((name) => `--${name}`);
-    throw usage(`${sentence}; valid options: ${valid.join(', ')}`, error);
-  }
 }
 
 function stateFolder(given: string | undefined, person: Person): string {
@@ -103,8 +90,4 @@ function portRange(text: string | undefined): string | null {
   const [first, last] = [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)];
   if (first >= 1 && last <= 65_535 && first <= last) return `${first}-${last}`;
   throw usage(`--portal-ports ${text}: give two ports such as 3260-3360, the lower one first`);
-}
-
-function usage(sentence: string, cause?: unknown): UsageError {
-  return new UsageError({ code: 'usage' }, sentence, cause);
 }

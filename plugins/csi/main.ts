@@ -1,8 +1,13 @@
 /** `maya csi`: the CSI plugin as a process of its own; `maya agent --csi-socket` runs it inside. */
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { AgentClient, type Door } from '../../core/api/index.ts';
-import { CodedError, messageOf } from '../../core/errors.ts';
+import {
+  COMMON_OPTIONS,
+  type LogFormat,
+  type LogLevel,
+  ProgramArguments,
+} from '../../core/config/program-arguments.ts';
+import { messageOf } from '../../core/errors.ts';
 import { createLogger } from '../../core/log/index.ts';
 import type { HttpTransport, Logger } from '../../core/platform/index.ts';
 import { NodeHttpTransport } from '../../core/platform/node/index.ts';
@@ -33,10 +38,20 @@ which does the work: the plugin itself mounts nothing and needs no privilege.
   --help                 this text
 `;
 
-const EXIT_USAGE = 2;
 const ORCHESTRATORS = ['kubernetes', 'nomad', 'mesos', 'csi'] as const satisfies readonly Door[];
-const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
-const FORMATS = ['json', 'text'] as const;
+
+const text = { type: 'string' } as const;
+const OPTIONS = {
+  agent: text,
+  endpoint: text,
+  mode: text,
+  orchestrator: text,
+  'kubelet-registration': text,
+  'kubelet-csi-socket': text,
+  ...COMMON_OPTIONS,
+} as const;
+const program = new ProgramArguments('maya csi');
+const usage = program.refusal.bind(program);
 
 export interface CsiArguments {
   readonly agent: string;
@@ -44,8 +59,8 @@ export interface CsiArguments {
   readonly mode: CsiMode;
   readonly door: (typeof ORCHESTRATORS)[number];
   readonly kubelet: KubeletPlace | null;
-  readonly level: (typeof LEVELS)[number];
-  readonly format: (typeof FORMATS)[number];
+  readonly level: LogLevel;
+  readonly format: LogFormat;
 }
 
 /** Where the kubelet of this node learns of the plugin. */
@@ -54,25 +69,11 @@ export interface KubeletPlace {
   readonly csiSocket: string;
 }
 
-export class UsageError extends CodedError<{ readonly code: 'usage' }> {
-  override readonly name = 'UsageError';
-}
-
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export async function main(argv: string[]): Promise<number> {
-  let given: CsiArguments | null;
-  try {
-    given = parseCsiArguments(argv, process.env);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`maya csi: ${error.message}\n`);
-    return EXIT_USAGE;
-  }
-  if (given === null) {
-    process.stdout.write(CSI_USAGE);
-    return 0;
-  }
+  const given = program.readOr(() => parseCsiArguments(argv, process.env), CSI_USAGE);
+  if (typeof given === 'number') return given;
   const { agent, endpoint, mode, door, kubelet, level, format } = given;
   const log = createLogger({ service: 'csi', level, format });
   const stopped = Promise.withResolvers<void>();
@@ -108,7 +109,7 @@ export function parseCsiArguments(
   argv: readonly string[],
   environment: Environment,
 ): CsiArguments | null {
-  const values = parsedValues(argv);
+  const values = program.values(argv, OPTIONS);
   if (values.help === true) return null;
   const endpoint = values.endpoint ?? environment['CSI_ENDPOINT'];
   if (endpoint === undefined) throw usage('--endpoint ENDPOINT is missing, and CSI_ENDPOINT too');
@@ -117,41 +118,15 @@ export function parseCsiArguments(
     agent: agentOf(values.agent ?? environment['OPENEBS_AGENT']),
     endpoint: parsed,
     kubelet: kubeletOf(values['kubelet-registration'], values['kubelet-csi-socket'], parsed),
-    mode: oneOf('mode', values.mode ?? 'all', CSI_MODES),
-    door: oneOf('orchestrator', values.orchestrator ?? 'csi', ORCHESTRATORS),
-    level: oneOf('log-level', values['log-level'] ?? 'info', LEVELS),
-    format: oneOf('log-format', values['log-format'] ?? 'json', FORMATS),
+    mode: program.oneOf('mode', values.mode ?? 'all', CSI_MODES),
+    door: program.oneOf('orchestrator', values.orchestrator ?? 'csi', ORCHESTRATORS),
+    ...program.logging(values),
   };
-}
-
-function parsedValues(argv: readonly string[]) {
-  const text = { type: 'string' } as const;
-  try {
-    const { values } = parseArgs({
-      args: [...argv],
-      allowPositionals: false,
-      options: {
-        agent: text,
-        endpoint: text,
-        mode: text,
-        orchestrator: text,
-        'kubelet-registration': text,
-        'kubelet-csi-socket': text,
-        'log-level': text,
-        'log-format': text,
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-    return values;
-  } catch (error) {
-    throw usage(messageOf(error).split('\n')[0] ?? '', error);
-  }
 }
 
 function agentOf(given: string | undefined): string {
   if (given === undefined) throw usage('--agent ADDRESS is missing, and OPENEBS_AGENT too');
-  if (/^unix:\/./.test(given) || /^http:\/\/127\.0\.0\.1:[0-9]{1,5}$/.test(given)) return given;
-  throw usage(`--agent ${given}: give unix:/path or http://127.0.0.1:PORT`);
+  return program.address('agent', given);
 }
 
 function kubeletOf(
@@ -176,18 +151,4 @@ function endpointOf(given: string): Endpoint {
   } catch (error) {
     throw usage(messageOf(error), error);
   }
-}
-
-function oneOf<const Word extends string>(
-  option: string,
-  given: string,
-  words: readonly Word[],
-): Word {
-  const found = words.find((word) => word === given);
-  if (found !== undefined) return found;
-  throw usage(`--${option} ${given}: give one of ${words.join(', ')}`);
-}
-
-function usage(sentence: string, cause?: unknown): UsageError {
-  return new UsageError({ code: 'usage' }, `${sentence}; maya csi --help tells more`, cause);
 }

@@ -1,9 +1,13 @@
 /** `maya provisioner`: makes the volumes that claims of a Kubernetes cluster ask for. */
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { AgentClient } from '../../core/api/index.ts';
-import { CodedError, messageOf } from '../../core/errors.ts';
+import {
+  COMMON_OPTIONS,
+  type LogFormat,
+  type LogLevel,
+  ProgramArguments,
+} from '../../core/config/program-arguments.ts';
 import { createLogger } from '../../core/log/index.ts';
 import { NodeHttpTransport, nodePlatform } from '../../core/platform/node/index.ts';
 import {
@@ -33,15 +37,18 @@ volumes that are released. Runs until SIGTERM; of several, one works and the oth
 `;
 
 const EXIT_FAILURE = 1;
-const EXIT_USAGE = 2;
 const LEASE_NAME = 'openebs-provisioner';
 
-const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
-const FORMATS = ['json', 'text'] as const;
-
-export class UsageError extends CodedError<{ readonly code: 'usage' }> {
-  override readonly name = 'UsageError';
-}
+const text = { type: 'string' } as const;
+const OPTIONS = {
+  agent: text,
+  kubeconfig: text,
+  namespace: text,
+  drivers: text,
+  ...COMMON_OPTIONS,
+} as const;
+const program = new ProgramArguments('maya provisioner');
+const usage = program.refusal.bind(program);
 
 export interface ProvisionerArguments {
   readonly agent: string;
@@ -49,39 +56,28 @@ export interface ProvisionerArguments {
   readonly kubeconfig: string | null;
   readonly namespace: string | null;
   readonly provisioners: readonly string[];
-  readonly level: (typeof LEVELS)[number];
-  readonly format: (typeof FORMATS)[number];
+  readonly level: LogLevel;
+  readonly format: LogFormat;
 }
 
 /** Null: the help was asked for. @throws UsageError */
 export function parseProvisionerArguments(argv: readonly string[]): ProvisionerArguments | null {
-  const values = parsedValues(argv);
+  const values = program.values(argv, OPTIONS);
   if (values.help === true) return null;
-  if (values.agent === undefined || values.agent === '') throw usage('--agent is missing');
+  if (values.agent === undefined || values.agent === '') throw usage('--agent ADDRESS is missing');
   const { kubeconfig, namespace } = values;
   return {
-    agent: values.agent,
+    agent: program.address('agent', values.agent),
     kubeconfig: kubeconfig === undefined ? null : resolve(kubeconfig),
     namespace: namespace ?? null,
     provisioners: provisionersOf(values.drivers),
-    level: oneOf('log-level', values['log-level'] ?? 'info', LEVELS),
-    format: oneOf('log-format', values['log-format'] ?? 'json', FORMATS),
+    ...program.logging(values),
   };
 }
 
 export async function main(argv: string[]): Promise<number> {
-  let given: ProvisionerArguments | null;
-  try {
-    given = parseProvisionerArguments(argv);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`maya provisioner: ${error.message}\n`);
-    return EXIT_USAGE;
-  }
-  if (given === null) {
-    process.stdout.write(PROVISIONER_USAGE);
-    return 0;
-  }
+  const given = program.readOr(() => parseProvisionerArguments(argv), PROVISIONER_USAGE);
+  if (typeof given === 'number') return given;
   return run(given);
 }
 
@@ -112,40 +108,10 @@ async function run(given: ProvisionerArguments): Promise<number> {
   return EXIT_FAILURE;
 }
 
-function parsedValues(argv: readonly string[]) {
-  const text = { type: 'string' } as const;
-  const options = {
-    agent: text,
-    kubeconfig: text,
-    namespace: text,
-    drivers: text,
-    'log-level': text,
-    'log-format': text,
-    help: { type: 'boolean', short: 'h' },
-  } as const;
-  try {
-    return parseArgs({ args: [...argv], options, allowPositionals: false }).values;
-  } catch (error) {
-    const [sentence] = messageOf(error).split(/\. |\n/);
-    const valid = Object.keys(options).map((name) => `--${name}`);
-    throw usage(`${sentence}; valid options: ${valid.join(', ')}`, error);
-  }
-}
-
 function provisionersOf(text: string | undefined): readonly string[] {
   if (text === undefined) return PROVISIONERS;
   const names = text.split(',');
   const unknown = names.find((name) => !(PROVISIONERS as readonly string[]).includes(name));
   if (unknown === undefined) return names;
   throw usage(`--drivers ${JSON.stringify(unknown)} is not one of ${PROVISIONERS.join(', ')}`);
-}
-
-function oneOf<Word extends string>(option: string, text: string, words: readonly Word[]): Word {
-  const word = words.find((candidate) => candidate === text);
-  if (word !== undefined) return word;
-  throw usage(`--${option} ${JSON.stringify(text)} is not one of ${words.join(', ')}`);
-}
-
-function usage(sentence: string, cause?: unknown): UsageError {
-  return new UsageError({ code: 'usage' }, `${sentence}`, cause);
 }

@@ -31,6 +31,6 @@ describe('maya apiserver', () => {
   test('without a state folder it says how it is used', async () => {
     const answer = await run(MAYA, ['apiserver']);
     expect(answer).toMatchObject({ status: 2, stdout: '' });
-    expect(answer.stderr).toMatch(/--state DIR is missing\n\nUsage: maya apiserver --state DIR/);
+    expect(answer.stderr).toMatch(/--state DIR is missing; maya apiserver --help tells more\n/);
   });
 });

@@ -50,7 +50,7 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   pure('core', ['core/crc32c']),
   pure('core/crc32c', ['core'], { libraries: ['@node-rs/crc32'] }),
   pure('core/api', ['core'], { libraries: ['zod'] }),
-  pure('core/config', ['core'], { libraries: ['zod'], importedBy: 'mains and tests' }),
+  edge('core/config', ['core'], { node: ['node:util'], importedBy: 'mains and tests' }),
   pure('core/platform/sim', ['core'], { importedBy: 'tests' }),
   edge('core/platform/node', ['core'], { libraries: ['koffi'], importedBy: 'mains and tests' }),
   edge('core/log', ['core'], { libraries: ['winston'], importedBy: 'mains and tests' }),

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { parseAgentArguments, UsageError } from '../../../agent/main.ts';
+import { parseAgentArguments } from '../../../agent/main.ts';
+import { UsageError } from '../../../core/config/program-arguments.ts';
 
 const REQUIRED = ['--apiserver', 'unix:/run/apiserver.sock', '--node', 'node-1'];
 

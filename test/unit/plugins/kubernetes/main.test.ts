@@ -19,9 +19,10 @@ test('beside the official provisioner only the historical name is served', () =>
 });
 
 test.each([
-  [[], '--agent is missing'],
+  [[], '--agent ADDRESS is missing'],
+  [['--agent', 'http://10.0.0.1:80'], 'give unix:/path or http://127.0.0.1:PORT'],
   [['--agent', 'unix:/a', '--drivers', 'x'], '--drivers "x" is not one of maya.csi.openebs.io'],
-  [['--agent', 'unix:/a', '--log-level', 'x'], '--log-level "x" is not one of error'],
+  [['--agent', 'unix:/a', '--log-level', 'x'], '--log-level x: give one of error'],
   [['--agent', 'unix:/a', '--nonsense'], 'valid options: --agent, --kubeconfig'],
 ])('a misuse %j is one sentence', (argv, sentence) => {
   expect(() => parseProvisionerArguments(argv)).toThrow(sentence);
