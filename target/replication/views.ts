@@ -25,11 +25,21 @@ export function bindingIds(state: State): readonly string[] {
 }
 
 /**
- * R13: members that may answer a read: committed, promised, and not about to be removed. Where all
- * have missed a deadline none can be removed, and a late answer is as good as any. Who failed a
- * flush may read as it was before the writes that its kernel forgot (R14): only where all have.
+ * R13: members that may answer a read: committed, promised, and not about to be removed. The record
+ * may already be without whom a proposal under way leaves out.
  */
 export function readableIds(state: State): readonly string[] {
+  return answeringIds(state).filter((id) =>
+    state.proposals.every((proposal) => proposal.inSync.includes(id)),
+  );
+}
+
+/**
+ * Where all have missed a deadline none can be removed, and a late answer is as good as any. Who
+ * failed a flush may read as it was before the writes that its kernel forgot (R14): only where all
+ * have.
+ */
+function answeringIds(state: State): readonly string[] {
   const inSync = state.members.filter((member) => isInSync(state, member.id));
   const allMissed = inSync.every((member) => member.missed !== null);
   const answering = inSync.filter(
@@ -48,10 +58,10 @@ export function readableIds(state: State): readonly string[] {
  * it would come back unequal, so it must be back or removed before anything is called equal.
  */
 export function equalisableIds(state: State): readonly string[] | null {
-  const readable = readableIds(state);
+  const answering = answeringIds(state);
   const inSync = state.members.filter((member) => isInSync(state, member.id));
-  if (readable.length === 0 || readable.length < inSync.length) return null;
-  return readable;
+  if (answering.length === 0 || answering.length < inSync.length) return null;
+  return [...new Set([...readableIds(state), ...answering])];
 }
 
 /** R17: a member that may carry the volume on when others are removed. */

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { MiB } from '../../../../core/units.ts';
+import { readableIds } from '../../../../target/replication/views.ts';
 import { ReplicatedScene } from '../../../fixtures/replicated-volume.ts';
 import type { SimulatedReplica } from '../../../fixtures/simulated-replica.ts';
 
@@ -82,6 +83,31 @@ async function filesOf(replica: SimulatedReplica): Promise<readonly (readonly [s
   }
   return found;
 }
+
+test('R13: who comes back while its removal is under way is not read from until that is settled', async () => {
+  const scene = await ReplicatedScene.open('r13-removal');
+  const [first, second, third] = scene.replicas;
+  await second?.kill();
+  const target = scene.target();
+  const { coordinator } = target;
+  const until = (what: string, condition: () => boolean) =>
+    scene.simulation.runUntil(condition, 30_000, what);
+  await until('the claim', () => coordinator.state.phase.kind === 'promising');
+  scene.store.holds = true;
+  await until('the proposal to remove it', () => coordinator.state.proposals.length > 0);
+  if (second === undefined) throw new Error('there are three');
+  second.process = second.machine.process('replica');
+  await second.open();
+  // It binds (R3), so all may go on; the record may be without it already.
+  await target.serving();
+  expect(scene.states).toEqual(['inSync', 'inSync', 'inSync']);
+  expect(readableIds(coordinator.state)).toEqual([first?.id, third?.id]);
+  scene.store.holds = false;
+  scene.store.land();
+  await until('the removal', () => scene.states[1] === 'stale');
+  await until('the rebuild', () => scene.states[1] === 'inSync');
+  await until('the record', () => readableIds(coordinator.state).length === 3);
+});
 
 test('R12: what a write that failed everywhere left behind is made equal', async () => {
   const scene = await ReplicatedScene.open('r12');
