@@ -27,7 +27,7 @@ import { fillAbsent } from './fill-absent.ts';
 import { FlushGate } from './flush-gate.ts';
 import type { DirtyPage } from './layer-index.ts';
 import { type Layer, LayerStack } from './layer-stack.ts';
-import { mediumFailure } from './storage-error.ts';
+import { isNoSpace, mediumFailure } from './storage-error.ts';
 import type { SyncFlag } from './sync-flag.ts';
 import { unmapBlocks } from './unmap-blocks.ts';
 import { writeBlocks } from './write-blocks.ts';
@@ -46,6 +46,15 @@ export interface ChainOptions {
   readonly onFailed: (detail: string, stored: () => void) => void;
   /** Rules switched off: only in the simulator's own tests. */
   readonly breaks?: ReadonlySet<ReplicaBreak>;
+}
+
+/** How a flush ends. */
+interface FlushEnd {
+  readonly succeeded: () => void;
+  /** The kernel may have forgotten what it covers: never again (R14). */
+  readonly failed: (error: Error) => void;
+  /** Something could not be written for want of space; nothing is forgotten, the next may do. */
+  readonly refused: (error: Error) => void;
 }
 
 /**
@@ -209,46 +218,62 @@ export class Chain implements BlockDevice {
 
   #sync(done: BlockDone): void {
     const what = `flush of ${this.#parts.stack.head.name}`;
-    const finish = (error: Error | null): void => {
-      if (error === null) {
+    const end: FlushEnd = {
+      succeeded: () => {
         this.#syncFlag.clear();
         done(null);
-        return;
-      }
-      const answer = () => done(mediumFailure(error, what));
-      this.#syncFlag.fail(() => this.#fail(`${what} failed: ${error.message}`, answer));
+      },
+      failed: (error) => {
+        const answer = () => done(mediumFailure(error, what));
+        this.#syncFlag.fail(() => this.#fail(`${what} failed: ${error.message}`, answer));
+      },
+      refused: (error) => {
+        this.#syncFlag.clear();
+        done(mediumFailure(error, what));
+      },
     };
     this.#syncFlag.set((error) => {
-      if (error === null) this.#syncNow(finish);
-      else finish(error);
+      if (error === null) this.#syncNow(end);
+      else if (isNoSpace(error)) end.refused(error);
+      else end.failed(error);
     });
   }
 
   /** Durable are, in this order: the data, then the index entries that speak of it (R27). */
-  #syncNow(finish: (error: Error | null) => void): void {
+  #syncNow(end: FlushEnd): void {
     const { head } = this.#parts.stack;
     const pages = head.index.takeDirtyPages();
-    if (this.#breaks.has('R27-index-first')) {
+    const failed = (error: Error): void => end.failed(error);
+    const syncData = (next: () => void): void =>
+      head.data.datasync((error) => (error === null ? next() : failed(error)));
+    const syncIndex = (next: () => void): void =>
+      this.#durableIndex.datasync((error) => (error === null ? next() : failed(error)));
+    const writePages = (next: () => void): void =>
       this.#writePages(pages, (error) => {
-        if (error === null) head.data.datasync(finish);
-        else finish(error);
+        if (error === null) {
+          next();
+        } else if (isNoSpace(error)) {
+          head.index.giveBack(pages);
+          end.refused(error);
+        } else {
+          failed(error);
+        }
       });
-      return;
+    if (this.#breaks.has('R27-index-first')) {
+      writePages(() => syncIndex(() => syncData(() => end.succeeded())));
+    } else if (pages.length === 0) {
+      syncData(() => end.succeeded());
+    } else {
+      syncData(() => writePages(() => syncIndex(() => end.succeeded())));
     }
-    head.data.datasync((error) => {
-      if (error !== null || pages.length === 0) finish(error);
-      else this.#writePages(pages, finish);
-    });
   }
 
   #writePages(pages: readonly DirtyPage[], done: (error: Error | null) => void): void {
     let position = 0;
     const next = (error: Error | null): void => {
       const page = pages[position];
-      if (error !== null) {
+      if (error !== null || page === undefined) {
         done(error);
-      } else if (page === undefined) {
-        this.#durableIndex.datasync(done);
       } else {
         position += 1;
         this.#durableIndex.write(page.content, page.offsetBytes, next);

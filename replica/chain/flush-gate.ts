@@ -5,7 +5,8 @@ import { NO_BREAKS, type ReplicaBreak } from './chain-parts.ts';
  * One flush at a time, each for all that wait when it starts. A running fdatasync may have passed
  * the pages of a write that was answered since, so it never counts for a flush that arrived after
  * it began. A failed one is never tried again: Linux has dropped the pages, and the next
- * fdatasync would succeed without them (replication R14).
+ * fdatasync would succeed without them (replication R14). One that was refused for want of space
+ * before that may be.
  */
 export class FlushGate {
   readonly #sync: (done: BlockDone) => void;
@@ -45,10 +46,11 @@ export class FlushGate {
     this.#batch = batch;
     this.#running = true;
     const finish: BlockDone = (error) => {
-      if (error !== null) this.#failure ??= error;
+      // Without space nothing was forgotten.
+      if (error !== null && error.code !== 'noSpace') this.#failure ??= error;
       this.#running = false;
       // Also when `fail` was called while it ran: what it covers is not known then.
-      for (const done of batch) done(this.#failure);
+      for (const done of batch) done(this.#failure ?? error);
       if (this.#waiting.length > 0 && !this.#running) this.#start();
     };
     if (this.#failure === null) this.#sync(finish);

@@ -23,6 +23,7 @@ export {
 export {
   asStorageError,
   corruptFile,
+  isNoSpace,
   missingFile,
   newerFormat,
   StorageError,

@@ -225,6 +225,13 @@ export class LayerIndex {
     return taken;
   }
 
+  /** What a flush took and could not write: the next one takes it again, as it is by then. */
+  giveBack(pages: readonly DirtyPage[]): void {
+    for (const { offsetBytes } of pages) {
+      this.#dirtyPages.add((offsetBytes - INDEX_HEADER_BYTES) / INDEX_PAGE_BYTES);
+    }
+  }
+
   #loaded(pageIndex: number): Page | null {
     const page = this.#pages[pageIndex];
     assert(page !== undefined, 'an index page is loaded before it is used');

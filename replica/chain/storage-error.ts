@@ -73,10 +73,15 @@ export function asStorageError(error: unknown, path: string): StorageError {
   }
 }
 
+/** The file system is full: nothing was changed, and the same call may do later. */
+export function isNoSpace(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
 /** A failed read, write or punch as the error that the initiator's answer is made of. */
 export function mediumFailure(error: Error, what: string): BlockError {
-  const code = codeOf(error);
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
+  if (isNoSpace(error)) {
     return blockError('noSpace', `${what}: no space left in the pool`, error);
   }
   return blockError('mediumError', `${what}: ${error.message}`, error);

@@ -16,6 +16,7 @@ import {
   INDEX_HEADER_BYTES,
   INDEX_PAGE_BYTES,
   indexFileBytes,
+  isNoSpace,
   type Layer,
   LayerIndex,
   newerFormat,
@@ -172,6 +173,8 @@ async function flagged(
     const refused = await new Promise<Error | null>((resolve) => {
       flag.set(resolve);
     });
+    // The process ends and is started again: it is as it was, and nothing is forgotten.
+    if (refused !== null && isNoSpace(refused)) throw refused;
     failure = refused === null ? await makeDurable() : refused.message;
   }
   if (failure === null) {
@@ -328,16 +331,21 @@ async function makeLiveDurable(
   files: { readonly data: File; readonly durable: File; readonly live: File },
   pages: readonly number[],
 ): Promise<string | null> {
+  let syncing = true;
   try {
     await datasync(files.data);
+    syncing = false;
     for (const { at, lengthBytes } of runsOf(pages)) {
       const content = await readFrom(files.live, at, lengthBytes);
       const before = await readFrom(files.durable, at, lengthBytes);
       if (!content.equals(before)) await writeWholePages(files.durable, content, at);
     }
+    syncing = true;
     await datasync(files.durable);
     return null;
   } catch (error) {
+    // A write without space changed nothing; an fdatasync has forgotten what it could not write.
+    if (!syncing && isNoSpace(error)) throw error;
     return `what was answered before the last stop cannot be made durable: ${messageOf(error)}`;
   }
 }

@@ -47,6 +47,17 @@ describe('R14, the gate:', () => {
     expect(running).toHaveLength(0);
   });
 
+  test('one that was refused for want of space is tried again', () => {
+    const { running, answers, flush, end } = gate();
+    flush('one');
+    flush('two');
+    end(blockError('noSpace', 'ENOSPC'));
+    expect(answers).toEqual(['one failed']);
+    expect(running).toHaveLength(1);
+    end();
+    expect(answers).toEqual(['one failed', 'two']);
+  });
+
   test('a failure that comes while a flush runs makes that one fail too', () => {
     const { flushes, answers, flush, end } = gate();
     flush('one');
@@ -114,6 +125,69 @@ test('R14: what was answered before a kill cannot be flushed after it: failed as
   await replica.restart();
   const again = await replica.data(1);
   expect((await replica.finish(again.ask(Op.flush)))?.status).toBe(Status.failed);
+});
+
+describe('R14, without space:', () => {
+  const noSpace = { effect: { kind: 'error', code: 'ENOSPC' } } as const;
+
+  test.each(['.live', '.index'])(
+    'a flush that cannot write its %s has forgotten nothing, and a later one does it',
+    async (file) => {
+      const { replica, data } = await attached();
+      await replica.finish(data.write(0, Buffer.alloc(64 * KiB, 1)));
+      const fault = { operation: 'write', pathIncludes: file, ...noSpace } as const;
+      const end = replica.machine.disk().addFault(fault);
+      for (const _attempt of [1, 2]) {
+        expect((await replica.finish(data.ask(Op.flush)))?.status).toBe(Status.noSpace);
+      }
+      end();
+      expect((await replica.finish(data.ask(Op.flush)))?.status).toBe(Status.ok);
+      await replica.powerCut();
+      const after = await replica.data(1);
+      expectSame(await replica.finish(after.read(0, 64 * KiB)), Buffer.alloc(64 * KiB, 1));
+    },
+  );
+
+  test('an fdatasync that fails is a failure all the same', async () => {
+    const { replica, data } = await attached();
+    await replica.finish(data.write(0, Buffer.alloc(64 * KiB, 1)));
+    const fault = { operation: 'datasync', pathIncludes: '.index', countMax: 1 } as const;
+    replica.machine.disk().addFault({ ...fault, ...noSpace });
+    expect((await replica.finish(data.ask(Op.flush)))?.status).toBe(Status.failed);
+    expect((await replica.finish(data.ask(Op.flush)))?.status).toBe(Status.failed);
+  });
+
+  test.each(['.live', '.index'])(
+    'a replica that was killed waits with its start until %s can be written',
+    async (file) => {
+      const { replica, data } = await attached();
+      await replica.finish(data.write(0, Buffer.alloc(64 * KiB, 1)));
+      await replica.kill();
+      const fault = { operation: 'write', pathIncludes: file, ...noSpace } as const;
+      const end = replica.machine.disk().addFault(fault);
+      replica.process = replica.machine.process('replica');
+      await expect(replica.open()).rejects.toThrow('no space left in the pool');
+      await replica.kill();
+      end();
+      await replica.restart();
+      const after = await replica.data(1);
+      expect((await replica.finish(after.ask(Op.flush)))?.status).toBe(Status.ok);
+      await replica.powerCut();
+      const last = await replica.data(1);
+      expectSame(await replica.finish(last.read(0, 64 * KiB)), Buffer.alloc(64 * KiB, 1));
+    },
+  );
+
+  test('an fdatasync that fails at the start is a failure all the same', async () => {
+    const { replica, data } = await attached();
+    await replica.finish(data.write(0, Buffer.alloc(64 * KiB, 1)));
+    await replica.kill();
+    const fault = { operation: 'datasync', pathIncludes: '.index', countMax: 1 } as const;
+    replica.machine.disk().addFault({ ...fault, ...noSpace });
+    await replica.restart();
+    const after = await replica.data(1);
+    expect((await replica.finish(after.ask(Op.flush)))?.status).toBe(Status.failed);
+  });
 });
 
 describe('R14: killed', () => {
