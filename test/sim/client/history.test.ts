@@ -28,3 +28,9 @@ test('what a power cut took is not missed after the loss was told', () => {
   expect(readBack(history, Buffer.alloc(BLOCK_BYTES), 3)).toBeNull();
   expect(history.unflushedSinceMs).toBe(3);
 });
+
+test('what may be lost counts from when it was sent: its replicas hold it before it is answered', () => {
+  const history = new History(MiB);
+  history.writeDone(history.beginWrite('write', 0, BLOCK_BYTES, 1), 2, 5);
+  expect(history.unflushedSinceMs).toBe(2);
+});

@@ -123,11 +123,14 @@ export class History {
     return this.#writes.length;
   }
 
-  /** When the oldest observation that a power cut may undo was completed; null: there is none. */
+  /**
+   * When the oldest observation that a power cut may undo began; null: there is none. A replica that
+   * had answered can lose its power before the GOOD, which waits for the others.
+   */
   get unflushedSinceMs(): number | null {
     // Without a GOOD write it is what was read of one that has no answer.
     const written = this.#sinceFlush.find(({ by }) => by === ObservedBy.write);
-    return (written ?? this.#sinceFlush[0])?.completedMs ?? null;
+    return (written ?? this.#sinceFlush[0])?.invokedMs ?? null;
   }
 
   beginWrite(
