@@ -2,7 +2,12 @@
  * One command on its way to several members. Masks have one bit per member's slot.
  * No decisions: the volume asks and is told.
  */
-import type { BlockDone, BlockError, ReadDone } from '../../core/block/block-device.ts';
+import {
+  type BlockDone,
+  type BlockError,
+  blockError,
+  type ReadDone,
+} from '../../core/block/block-device.ts';
 import type { HeldRange } from '../../core/block/range-lock.ts';
 import { Op } from '../../core/wire/frame.ts';
 import type { DataOp, RequestSink } from './ports.ts';
@@ -60,6 +65,16 @@ export class FanOut implements RequestSink {
     }
     // Disconnected: it was given up, and comes back only by a rebuild, which brings this as well.
     this.#owner.memberAnswered(this, slot, error);
+  }
+
+  /**
+   * For the initiator, when nobody in sync has done it.
+   * @param failed somebody in sync could not. Else all who had it are gone, and who joined since has
+   * it from them, or not: it is to be sent again.
+   */
+  failure(failed: boolean): BlockError {
+    if (failed && this.error !== null) return this.error;
+    return blockError('busy', 'the replicas that were asked are gone; others are in sync');
   }
 }
 

@@ -254,7 +254,7 @@ export class ReplicatedVolume implements BlockDevice, FanOutOwner {
     else this.#release(command.range);
     const { done } = command;
     command.done = null;
-    done?.(succeeded ? null : (command.error ?? blockError('disconnected', 'no member is left')));
+    done?.(succeeded ? null : command.failure((command.failed & this.#view.inSync) !== 0));
     this.#checkIdle();
   }
 

@@ -157,6 +157,25 @@ describe('R12:', () => {
     expect(fan.equalising).toEqual([]);
   });
 
+  test('a write that only members did which are gone by now is answered BUSY, whoever failed it', () => {
+    const fan = new Fan();
+    const [first, second, joined] = [0b001, 0b010, 0b100];
+    // The third one is rebuilt meanwhile: it has the write from the first, and was never asked.
+    fan.volume.update({
+      ...SERVING,
+      fan: first | second,
+      binding: first | second,
+      inSync: first | second,
+    });
+    fan.write('a');
+    fan.answer(0);
+    fan.answer(1, FAILED);
+    const left = { ...SERVING, fan: joined, inSync: joined, readable: joined };
+    fan.volume.update({ ...left, binding: ALL });
+    expect(fan.answers).toEqual([['a', 'busy']]);
+    expect(fan.equalising).toHaveLength(1);
+  });
+
   test('when each member failed something else, what they failed is asked for again', () => {
     const fan = new Fan();
     for (const [at, text] of ['a', 'b', 'c', 'd'].entries()) fan.write(text, at * BLOCK_BYTES);
