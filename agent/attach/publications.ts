@@ -51,14 +51,17 @@ export class Publications {
    */
   async publish(reference: string, request: Publish): Promise<void> {
     const { turns, volumeIdOf, store, binds } = this.#dependencies;
-    const volumeId = await volumeIdOf(reference);
+    // Nothing is awaited before the turn: an unpublish that comes after is after it.
+    const volumeId = this.#attached(reference)?.volumeId ?? (await volumeIdOf(reference));
     await turns.take(volumeId, async () => {
       const present = this.#staged(volumeId, reference, request);
       const { ofMount } = parseMountOptions(present.volumeName, request.mountOptions ?? []);
       const { targetPath } = request;
+      const place = await binds.place(present.volumeName, targetPath);
+      this.#requireOutside(present.volumeName, place);
       const entry: Published = {
         targetPath,
-        place: await binds.place(present.volumeName, targetPath),
+        place,
         stagingPath: request.stagingPath,
         readOnly: request.readOnly === true || ofMount.includes('ro'),
         mountOptions: ofMount.filter((word) => word !== 'ro' && word !== 'rw'),
@@ -66,12 +69,16 @@ export class Publications {
       };
       const before = present.published.find((other) => other.targetPath === targetPath);
       if (before !== undefined) requireSameWords(present, before, entry);
-      this.#requireFree(volumeId, entry);
+      requireStagedWritable(present, entry);
       requireOneMode(present, entry);
       await this.#dependencies.steps.restore(present);
       const others = present.published.filter((other) => other.targetPath !== targetPath);
       const next: Attachment = { ...present, published: [...others, entry] };
-      await store.put(volumeId, next);
+      // Once it is written down others see it: two volumes never end up on one place.
+      await this.#turnOfPlace(place, async () => {
+        this.#requireFree(volumeId, entry);
+        await store.put(volumeId, next);
+      });
       try {
         await this.#bind(next, entry);
       } catch (error) {
@@ -81,26 +88,31 @@ export class Publications {
     });
   }
 
-  /** Idempotent; a path that nothing of ours is on is published nowhere. @throws ApiError */
+  /**
+   * Idempotent; a path that nothing of ours is on is published nowhere. In the volume's turn also
+   * when nothing is known of the path: a publish whose caller is gone may be under way.
+   * @throws ApiError
+   */
   async unpublish(reference: string, { targetPath }: Unpublish): Promise<void> {
     const { turns, store } = this.#dependencies;
+    const named = this.#attached(reference);
     const owner = store
       .values()
       .find(({ published }) => published.some((entry) => entry.targetPath === targetPath));
-    if (owner === undefined) {
-      await this.#clear(reference, targetPath);
-      return;
-    }
-    const { volumeId, volumeName } = owner;
-    if (volumeId !== reference && volumeName !== reference) {
+    if (owner !== undefined && owner.volumeId !== named?.volumeId) {
+      const { volumeName } = owner;
       const detail = `${targetPath} is published for volume "${volumeName}", not for ${reference}`;
       throw apiError('badRequest', detail, { volume: volumeName });
     }
+    // Not on this node at all: so it is published nowhere.
+    if (named === undefined) return;
+    const { volumeId } = named;
     await turns.take(volumeId, async () => {
       const present = store.get(volumeId);
-      const entry = present?.published.find((other) => other.targetPath === targetPath);
-      if (present === null || entry === undefined) return;
-      await this.#unbind(present, entry);
+      if (present === null) return;
+      const entry = present.published.find((other) => other.targetPath === targetPath);
+      if (entry === undefined) await this.#clear(present, targetPath);
+      else await this.#unbind(present, entry);
     });
   }
 
@@ -130,6 +142,13 @@ export class Publications {
     return isThere ? null : `it is not mounted on ${entry.targetPath} any more`;
   }
 
+  /** By id or name, when it is attached on this node. */
+  #attached(reference: string): Attachment | undefined {
+    const isNamed = ({ volumeId, volumeName }: Attachment) =>
+      volumeId === reference || volumeName === reference;
+    return this.#dependencies.store.values().find(isNamed);
+  }
+
   #staged(volumeId: string, reference: string, request: Publish): Attachment {
     const present = this.#dependencies.store.get(volumeId);
     const isStaged = present?.consumers.some(({ id }) => id === request.stagingPath) ?? false;
@@ -146,15 +165,36 @@ export class Publications {
 
   /** One place shows one thing. */
   #requireFree(volumeId: string, { place, targetPath }: Published): void {
-    for (const { volumeId: id, volumeName, published } of this.#dependencies.store.values()) {
+    const other = this.#publishedOn(place, { volumeId, targetPath });
+    if (other === undefined) return;
+    const { volumeName, holder } = other;
+    const detail = `volume "${volumeName}" is published on ${holder}: unpublish it first`;
+    throw apiError('inUse', detail, { volume: volumeName, holder });
+  }
+
+  /** @param except the entry that may be there. */
+  #publishedOn(
+    place: string,
+    except?: { readonly volumeId: string; readonly targetPath: string },
+  ): { readonly volumeName: string; readonly holder: string } | undefined {
+    for (const { volumeId, volumeName, published } of this.#dependencies.store.values()) {
       const other = published.find(
-        (entry) => entry.place === place && (id !== volumeId || entry.targetPath !== targetPath),
+        (entry) =>
+          entry.place === place &&
+          (volumeId !== except?.volumeId || entry.targetPath !== except.targetPath),
       );
-      if (other === undefined) continue;
-      const holder = other.targetPath;
-      const detail = `volume "${volumeName}" is published on ${holder}: unpublish it first`;
-      throw apiError('inUse', detail, { volume: volumeName, holder });
+      if (other !== undefined) return { volumeName, holder: other.targetPath };
     }
+    return undefined;
+  }
+
+  /** The agent's own mounts come and go there: one over the other would be anybody's. */
+  #requireOutside(volumeName: string, place: string): void {
+    if (!this.#dependencies.steps.isOwnPlace(place)) return;
+    const detail =
+      `volume "${volumeName}" is not published on ${place}: that is in the agent's own folder; ` +
+      'choose a path outside of it';
+    throw apiError('badRequest', detail, { volume: volumeName });
   }
 
   async #bind(present: Attachment, entry: Published): Promise<void> {
@@ -202,20 +242,33 @@ export class Publications {
     log.info('volume unpublished', { volume: volumeName, path: entry.targetPath });
   }
 
-  /** Nothing is known of the path: what is left of a mount of ours goes, nothing else. */
-  async #clear(reference: string, targetPath: string): Promise<void> {
-    const { binds, store } = this.#dependencies;
+  /**
+   * Nothing is known of the path: a mount of this volume on it goes, nothing else. What the path
+   * itself is, a folder or a file, is whose it was.
+   */
+  async #clear(present: Attachment, targetPath: string): Promise<void> {
+    const { binds, steps } = this.#dependencies;
+    const { volumeName } = present;
     let place: string;
     try {
-      place = await binds.place(reference, targetPath);
+      place = await binds.place(volumeName, targetPath);
     } catch {
       // Without its folder nothing can be mounted there.
       return;
     }
-    const checks = await Promise.all(store.values().map((present) => this.#ours(present)));
-    const isOurs = (mount: MountEntry) => checks.some((check) => check(mount));
-    if (await binds.unbind(reference, place, { isOurs })) return;
-    throw await binds.stillInUse(reference, place, targetPath);
+    if (steps.isOwnPlace(place)) return;
+    await this.#turnOfPlace(place, async () => {
+      if (this.#publishedOn(place) !== undefined) return;
+      if ((await binds.mounted(place)) === null) return;
+      const isOurs = await this.#ours(present);
+      if (await binds.unbind(volumeName, place, { isOurs })) return;
+      throw await binds.stillInUse(volumeName, place, targetPath);
+    });
+  }
+
+  /** Within the turn of a volume, never the other way round. */
+  #turnOfPlace<Answer>(place: string, work: () => Promise<Answer>): Promise<Answer> {
+    return this.#dependencies.turns.take(`place ${place}`, work);
   }
 
   #ours(present: Attachment): Promise<(mount: MountEntry) => boolean> {
@@ -230,13 +283,26 @@ function faulted(message: string): Pick<Stats, 'condition' | 'message'> {
 function requireSameWords(present: Attachment, before: Published, entry: Published): void {
   const words = ({ stagingPath, readOnly, mountOptions }: Published) =>
     JSON.stringify([stagingPath, readOnly, mountOptions.toSorted()]);
-  if (words(before) === words(entry)) return;
   const { volumeName } = present;
+  const where = `volume "${volumeName}" is published on ${before.targetPath} already`;
+  if (before.place !== entry.place) {
+    // A link on the way was changed: what is mounted would be forgotten.
+    const detail = `${where}, which then was ${before.place}: unpublish it first`;
+    throw apiError('exists', detail, { volume: volumeName });
+  }
+  if (words(before) === words(entry)) return;
   const how = before.readOnly ? 'read-only' : 'read-write';
-  const detail =
-    `volume "${volumeName}" is published on ${before.targetPath} already, ${how} and with other ` +
-    'words: unpublish it first';
+  const detail = `${where}, ${how} and with other words: unpublish it first`;
   throw apiError('exists', detail, { volume: volumeName });
+}
+
+/** What is staged read-only would be shown as if it could be written. */
+function requireStagedWritable(present: Attachment, { stagingPath, readOnly }: Published): void {
+  const consumer = present.consumers.find(({ id }) => id === stagingPath);
+  if (readOnly || consumer?.readOnly !== true) return;
+  const { volumeName } = present;
+  const detail = `volume "${volumeName}" is staged read-only on ${stagingPath}: publish it so, too`;
+  throw apiError('badRequest', detail, { volume: volumeName });
 }
 
 /** A device is writable or not for all who have it open: the kernel has one flag. */

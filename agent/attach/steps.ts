@@ -8,7 +8,7 @@ import type { FileSystems } from '../filesystem/file-systems.ts';
 import { findHolders, type Holder } from '../filesystem/holders.ts';
 import { recordAccess } from '../filesystem/record-access.ts';
 import { type Commands, runOk } from '../host/commands.ts';
-import { type MountEntry, mountedOn, readMounts } from '../host/mount-table.ts';
+import { isBelow, type MountEntry, mountedOn, readMounts } from '../host/mount-table.ts';
 import type { SystemFiles } from '../host/system-files.ts';
 import { until } from '../host/time.ts';
 import type { StoreGuard } from '../node/store-guard.ts';
@@ -115,6 +115,12 @@ export class AttachSteps {
     return this.#dependencies.paths.mountpoint(volumeId);
   }
 
+  /** Whether a path is, or lies in, the agent's own folder. */
+  isOwnPlace(place: string): boolean {
+    const { root } = this.#dependencies.paths;
+    return place === root || isBelow(place, root);
+  }
+
   /** Before it is shown somewhere: the device in order, and mounted. @throws ApiError */
   async restore(attachment: Attachment): Promise<void> {
     const { fileSystems, known } = this.#dependencies;
@@ -127,7 +133,12 @@ export class AttachSteps {
     if (kind !== 'mount') return;
     if ((await fileSystems.mounted(this.mountpointOf(attachment))) !== null) return;
     const volume = known.find(volumeId);
-    if (volume !== null) await this.remount(volume, attachment);
+    if (volume === null) {
+      // What is bound then would be an empty folder of this node.
+      const detail = `volume "${volumeName}" is not mounted here, and nothing is known of it`;
+      throw apiError('unavailable', detail, { volume: volumeName });
+    }
+    await this.remount(volume, attachment);
   }
 
   /** The kernel's one flag of a block device (BLKROSET). */

@@ -1,6 +1,6 @@
 /** What is attached here, shown at a place that a caller names: bind mounts (mount(2), MS_BIND). */
 import { type ApiError, apiError } from '../../core/api/index.ts';
-import { messageOf } from '../../core/errors.ts';
+import { codeOf, messageOf } from '../../core/errors.ts';
 import { type Commands, commandError, runOk } from '../host/commands.ts';
 import { holdingMount, type MountEntry, mountedOn, readMounts } from '../host/mount-table.ts';
 import type { Places } from '../host/places.ts';
@@ -26,6 +26,8 @@ export interface BindRequest {
 const TIMEOUT_MS = 30_000;
 /** umount(8): busy, or not mounted. */
 const EXIT_MOUNT_FAILURE = 32;
+/** The path itself will not do: in /proc, too long, on a file system that is read-only. */
+const UNUSABLE = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EROFS', 'EACCES', 'EPERM']);
 
 export class BindMounts {
   readonly #dependencies: BindDependencies;
@@ -118,7 +120,7 @@ export class BindMounts {
     const wanted = source.startsWith('/dev/') ? 'file' : 'folder';
     switch (await places.kindOf(target)) {
       case 'missing':
-        await places.make(target, wanted);
+        await this.#make(volumeName, target, wanted);
         return;
       case 'emptyFolder':
         if (wanted === 'folder') return;
@@ -136,6 +138,16 @@ export class BindMounts {
         'what is there would be hidden',
       { volume: volumeName },
     );
+  }
+
+  async #make(volumeName: string, target: string, wanted: 'file' | 'folder'): Promise<void> {
+    try {
+      await this.#dependencies.places.make(target, wanted);
+    } catch (cause) {
+      if (!UNUSABLE.has(codeOf(cause) ?? '')) throw cause;
+      const detail = `volume "${volumeName}": no ${wanted} can be made at ${target}`;
+      throw apiError('badRequest', `${detail}: ${messageOf(cause)}`, { volume: volumeName, cause });
+    }
   }
 
   /**

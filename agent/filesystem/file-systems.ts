@@ -99,6 +99,10 @@ export class FileSystems {
   async mount(request: MountRequest): Promise<void> {
     const { commands } = this.#dependencies;
     const { device, kind, mountpoint, readOnly, volumeName } = request;
+    if ((await this.mounted(mountpoint)) !== null) {
+      const detail = `volume "${volumeName}": something is mounted on ${mountpoint}: unmount it`;
+      throw apiError('inUse', detail, { volume: volumeName, holder: mountpoint });
+    }
     await this.#check(request);
     await this.#makeMountpoint(mountpoint);
     const words = [readOnly ? 'ro' : 'rw', MOUNT_OPTIONS[kind], ...(request.mountOptions ?? [])];

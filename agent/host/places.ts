@@ -20,6 +20,9 @@ export interface Places {
   usage(path: string): Promise<{ readonly bytes: Usage; readonly inodes: Usage }>;
 }
 
+/** Such a path cannot be anything, now or later. */
+const NOWHERE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
+
 async function kindOf(path: string): Promise<PlaceKind> {
   try {
     const stats = await fsp.lstat(path);
@@ -27,7 +30,7 @@ async function kindOf(path: string): Promise<PlaceKind> {
     if (!stats.isDirectory()) return 'other';
     return (await fsp.readdir(path)).length === 0 ? 'emptyFolder' : 'fullFolder';
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return 'missing';
+    if (NOWHERE.has(codeOf(error) ?? '')) return 'missing';
     throw error;
   }
 }

@@ -189,3 +189,20 @@ test('blkid that sees contradicting signatures, or fails, never reads as blank',
   machine.override = ([program]) => (program === 'blkid' ? ok('PTTYPE=gpt\n') : null);
   await expect(fileSystems.prepare(request)).rejects.toThrow(/gpt table/);
 });
+
+test('a volume is not mounted over something else, which stays', async () => {
+  await using folder = await temporaryFolder('fs');
+  const { device, machine, fileSystems } = await rig(folder.path);
+  const mountpoint = join(folder.path, 'mnt');
+  machine.mounts.push({ source: '/dev/other', point: mountpoint, options: 'rw' });
+  const request = {
+    volumeName: 'data',
+    device,
+    kind: 'ext4',
+    mountpoint,
+    readOnly: false,
+  } as const;
+  await expect(fileSystems.mount(request)).rejects.toMatchObject({ code: 'inUse' });
+  expect(machine.ran).toEqual([]);
+  expect(machine.mounts.length).toBe(1);
+});
