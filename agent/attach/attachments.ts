@@ -194,7 +194,9 @@ export class Attachments {
       try {
         await this.#dependencies.turns.take(volumeId, async () => {
           const present = store.get(volumeId);
-          if (present?.phase === 'detaching' && !this.#isClosing) await this.#leave(present, 0);
+          // In nobody's turn a half attached one is what could not be undone, nor written down.
+          if (present === null || present.phase === 'attached' || this.#isClosing) return;
+          await this.#leave({ ...present, phase: 'detaching', consumers: [] }, 0);
         });
       } catch (error) {
         log.debug('detach still pending', { volume: volumeName, error });
@@ -338,7 +340,9 @@ export class Attachments {
       await this.#finish(half);
     } catch (error) {
       log.error('a failed attach is not undone yet', { volume: half.volumeName, error });
-      await store.put(volumeId, { ...half, phase: 'detaching', consumers: [] });
+      const leaving: Attachment = { ...half, phase: 'detaching', consumers: [] };
+      // Not even written down: the retries find it half attached.
+      await store.put(volumeId, leaving).catch(() => undefined);
     }
   }
 
@@ -380,12 +384,13 @@ export class Attachments {
     const wasReadOnly = present.consumers.every(({ readOnly }) => readOnly);
     const consumers = withConsumer(present.consumers, consumer);
     const next: Attachment = { ...present, phase: 'attached', consumers };
-    await store.put(present.volumeId, next);
-    this.#problems.delete(present.volumeId);
-    this.#stayers.delete(present.volumeId);
+    // First: a writer is never written down over a mount that cannot be written.
     if (wasReadOnly && !consumer.readOnly && present.mountpoint !== null) {
       await fileSystems.remountWritable(present.mountpoint);
     }
+    await store.put(present.volumeId, next);
+    this.#problems.delete(present.volumeId);
+    this.#stayers.delete(present.volumeId);
     return answer(next, this.#consumersOf(next));
   }
 

@@ -371,3 +371,30 @@ test('a shutdown detaches everything; what is busy only by force', async () => {
   expect(node.leftovers()).toEqual([]);
   expect(node.machine.ran).toContain(`umount --lazy ${node.mountpoint}`);
 });
+
+test('an attach that could neither be finished nor undone on a full disk is undone later', async () => {
+  const node = new FakeNode();
+  const { attachments } = await node.agent();
+  let writeCount = 0;
+  node.files.beforeChange = (path) => {
+    if (!path.startsWith(node.paths.attachments)) return;
+    writeCount += 1;
+    if (writeCount > 2) throw Object.assign(new Error('ENOSPC: disk full'), { code: 'ENOSPC' });
+  };
+  await expect(attachments.attach('data', mount('a'))).rejects.toThrow('ENOSPC');
+  node.files.beforeChange = () => undefined;
+  await attachments.retryPending();
+  expect(node.leftovers()).toEqual([]);
+});
+
+test('a writer that cannot have a read-only mount made writable holds nothing', async () => {
+  const node = new FakeNode();
+  const { attachments } = await node.agent();
+  await attachments.attach('data', { ...mount('reader'), readOnly: true });
+  const { machine } = node;
+  machine.override = (line) => (line.includes('remount,rw') ? failed(32, 'read-only') : null);
+  for (let count = 0; count < 2; count += 1) {
+    await expect(attachments.attach('data', mount('writer'))).rejects.toThrow('read-only');
+  }
+  expect(idsHere(attachments, node)).toEqual(['reader']);
+});
