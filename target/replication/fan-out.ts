@@ -69,8 +69,8 @@ export class FanOut implements RequestSink {
 
   /**
    * For the initiator, when nobody in sync has done it.
-   * @param failed somebody in sync could not. Else all who had it are gone, and who joined since has
-   * it from them, or not: it is to be sent again.
+   * @param failed somebody in sync could not. Else all who had it are gone, and who joined since
+   * has it from them, or not: it is to be sent again.
    */
   failure(failed: boolean): BlockError {
     if (failed && this.error !== null) return this.error;
