@@ -70,6 +70,8 @@ export class LayerIndex {
   readonly #loading = new Map<number, BlockDone[]>();
   readonly #reserving = new Map<number, BlockDone[]>();
   #dirtyPages = new Set<number>();
+  /** What `live` has of these is older than what is in memory, which nobody was answered yet. */
+  readonly #behind = new Set<number>();
 
   /** @param maybeUsed pages that may hold something; all others are holes. */
   constructor(files: LayerIndexFiles, blockCount: number, maybeUsed: Iterable<number>) {
@@ -170,7 +172,7 @@ export class LayerIndex {
     reserveFrom(Math.floor(firstBlock / BLOCKS_PER_PAGE));
   }
 
-  /** In memory only. @returns true when something changed: then `persist` before answering. */
+  /** In memory only. @returns true when `live` differs now: then `persist` before answering. */
   mark(firstBlock: number, endBlock: number, state: BlockState): boolean {
     let changed = false;
     let at = firstBlock;
@@ -185,6 +187,7 @@ export class LayerIndex {
         this.#dirtyPages.add(pageIndex);
         changed = true;
       }
+      changed ||= this.#behind.has(pageIndex);
       at = stop;
     }
     return changed;
@@ -297,6 +300,8 @@ export class LayerIndex {
     const content = encodeIndexPage(page.states, pageIndex);
     this.#files.live.write(content, pageOffset(pageIndex), (error) => {
       page.writing = false;
+      if (error === null) this.#behind.delete(pageIndex);
+      else this.#behind.add(pageIndex);
       const failure = error && mediumFailure(error, `writing ${this.#files.path}`);
       for (const done of waiting) done(failure);
       if (page.waiting.length > 0 && !page.writing) this.#writePage(pageIndex, page);

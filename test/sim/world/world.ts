@@ -267,7 +267,8 @@ export class World implements InitiatorHost {
       currentTarget.isSettled &&
       currentTarget.token === record.attachment?.token &&
       this.replicas.length === record.replicas.length &&
-      this.replicas.every((replica) => replica.running && !replica.lost) &&
+      // One whose folder the operator wanted to lose, when the power went first, is among them.
+      this.replicas.every((replica) => replica.running) &&
       record.replicas.every(({ state }) => state === 'inSync')
     );
   }

@@ -148,6 +148,22 @@ describe('R14, without space:', () => {
     },
   );
 
+  test('a mark that could not be kept is kept with the next write, and fails nothing', async () => {
+    const { replica, data } = await attached();
+    await replica.finish(data.write(0, Buffer.alloc(KiB, 1)));
+    const fault = { operation: 'write', pathIncludes: '.live', ...noSpace } as const;
+    const end = replica.machine.disk().addFault(fault);
+    const block = Buffer.alloc(4 * KiB, 2);
+    expect((await replica.finish(data.write(MiB, block)))?.status).toBe(Status.noSpace);
+    end();
+    // Its mark is in memory already, and must not be taken for one that is kept.
+    expect((await replica.finish(data.write(MiB, block)))?.status).toBe(Status.ok);
+    await replica.restart();
+    const after = await replica.data(1);
+    expectSame(await replica.finish(after.read(MiB, 4 * KiB)), block);
+    expect((await replica.finish(after.ask(Op.flush)))?.status).toBe(Status.ok);
+  });
+
   test('an fdatasync that fails is a failure all the same', async () => {
     const { replica, data } = await attached();
     await replica.finish(data.write(0, Buffer.alloc(64 * KiB, 1)));
