@@ -274,8 +274,8 @@ export class World implements InitiatorHost {
   }
 
   /**
-   * Nobody in sync is left whose medium kept everything: what there is may be read, and an operator
-   * must say whether that is enough (R14, R15).
+   * Nobody in sync is left whose medium kept everything, or who is there at all: an operator must say
+   * whether what there is is enough (R6, R14, R15).
    */
   get needsOperator(): boolean {
     const { currentTarget } = this;
@@ -284,10 +284,12 @@ export class World implements InitiatorHost {
     const inSync = members.filter(({ id }) =>
       record?.replicas.some((each) => each.id === id && each.state === 'inSync'),
     );
-    const failed = inSync.filter(({ facts }) => facts?.failed === true);
+    const lost = new Set(this.replicas.filter((each) => each.lost).map(({ id }) => id));
+    const failed = inSync.filter(
+      ({ id, facts, link }) => facts?.failed === true || (link !== 'promised' && lost.has(id)),
+    );
     return (
-      failed.length > 0 &&
-      inSync.every(({ facts, lostCache }) => facts?.failed === true || lostCache)
+      failed.length > 0 && inSync.every((member) => failed.includes(member) || member.lostCache)
     );
   }
 
