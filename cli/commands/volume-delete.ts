@@ -49,8 +49,9 @@ async function confirm(context: CliContext, volume: VolumeView): Promise<void> {
     );
   }
   const size = formatBytes(volume.sizeBytes);
+  const copies = volume.replicas === 1 ? '1 replica' : `${volume.replicas} replicas`;
   const answer = await context.ask(
-    `Delete volume "${name}" (${size}, ${volume.replicas} replicas) and all its data? [y/N] `,
+    `Delete volume "${name}" (${size}, ${copies}) and all its data? [y/N] `,
   );
   if (/^\s*y(es)?\s*$/i.test(answer)) return;
   throw failure(`volume "${name}" was not deleted`);

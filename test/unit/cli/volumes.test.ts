@@ -187,6 +187,17 @@ test('delete asks a person, and does nothing for any answer but yes', async () =
   expect(shell.apiserver.volumes.size).toBe(0);
 });
 
+test('delete asks for one replica in the singular', async () => {
+  const shell = new Shell();
+  shell.apiserver.addVolume('data', { replicas: 1 });
+  shell.isTerminal = true;
+  shell.answer = 'y';
+  await shell.run('volume delete data');
+  expect(shell.questions).toEqual([
+    'Delete volume "data" (5 GiB, 1 replica) and all its data? [y/N] ',
+  ]);
+});
+
 test('delete says so when a node is away and the deletion goes on without it', async () => {
   const shell = new Shell();
   shell.apiserver.addVolume('data');
