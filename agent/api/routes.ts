@@ -4,6 +4,7 @@ import {
   AGENT_ROUTES,
   type AgentAttach,
   type AgentAttachAnswer,
+  type AgentDetach,
   type AgentVolume,
   agentAttachSchema,
   agentCreateSchema,
@@ -36,7 +37,6 @@ import {
   volumeReferenceSchema,
 } from '../../core/api/index.ts';
 import { MiB } from '../../core/units.ts';
-import type { DetachRequest } from '../attach/attachments.ts';
 import type { PutReplica } from '../instances/replicas.ts';
 import type { PutTarget } from '../instances/targets.ts';
 import type { ShutdownRequest } from '../node/shutdown.ts';
@@ -53,7 +53,7 @@ export interface AgentService {
   getVolume(reference: string): Promise<AgentVolume>;
   deleteVolume(reference: string): Promise<void>;
   attach(reference: string, body: AgentAttach): Promise<AgentAttachAnswer>;
-  detach(reference: string, body: DetachRequest): Promise<void>;
+  detach(reference: string, body: AgentDetach): Promise<void>;
   stage(reference: string, body: Stage): Promise<AgentAttachAnswer>;
   unstage(reference: string, body: Unstage): Promise<void>;
   publish(reference: string, body: Publish): Promise<void>;

@@ -1,6 +1,7 @@
 import {
   type AgentAttach,
   type AgentAttachAnswer,
+  type AgentDetach,
   ApiError,
   apiError,
   DEFAULT_DOOR,
@@ -20,7 +21,9 @@ import type { AttachSteps, StepsDependencies } from './steps.ts';
 import {
   answer,
   isDown,
+  isOfAnother,
   isUp,
+  requireNothingShown,
   requireSameOptions,
   requireSameStaging,
   requireSameUse,
@@ -63,11 +66,6 @@ interface Attaching {
   readonly initiatorNames: string[];
   readonly consumer: Consumer;
   readonly isStaging?: boolean;
-}
-
-export interface DetachRequest {
-  readonly consumer?: string | undefined;
-  readonly all?: boolean | undefined;
 }
 
 /** dockerd and others have a file open for a moment after the container has ended. */
@@ -144,6 +142,7 @@ export class Attachments {
         if (isStaging) requireSameStaging(present, consumer);
         if (await this.#isInOrder(present)) return this.#join({ ...present, door }, consumer);
       }
+      if (present !== null) requireNothingShown(present);
       // Consumers that are already there keep their places in the new attachment.
       const others = present?.phase === 'attached' ? present.consumers : [];
       if (present !== null) await this.#dependencies.steps.takeDown(present, PATIENCE_MS);
@@ -155,13 +154,13 @@ export class Attachments {
   }
 
   /** Drops one consumer, or all; with the last one the volume is unmounted and detached. */
-  async detach(reference: string, request: DetachRequest): Promise<void> {
+  async detach(reference: string, request: AgentDetach): Promise<void> {
     const volumeId = await this.volumeIdOf(reference);
     await this.#dependencies.turns.take(volumeId, async () => {
       const { store } = this.#dependencies;
       this.#requireReadable({ id: volumeId, name: reference });
       const present = store.get(volumeId);
-      if (present === null) return;
+      if (present === null || isOfAnother(present, request)) return;
       const wanted = request.consumer ?? null;
       if (request.all !== true) requireUnpublished(present, wanted);
       const leavers = this.#leavers.get(volumeId);

@@ -1,6 +1,7 @@
 /** Who may use an attached volume together, and what is refused. Pure. */
 import {
   type AgentAttachAnswer,
+  type AgentDetach,
   apiError,
   type Holder,
   NAMELESS_CONSUMER,
@@ -51,6 +52,26 @@ export function requireSameUse(
 
 function namesOf({ consumers }: Attachment): string {
   return consumers.map(({ id }) => id ?? NAMELESS_CONSUMER).join(', ');
+}
+
+/** One at a time holds a volume: what goes through another door has let go, or never had it. */
+export function isOfAnother({ door }: Attachment, request: AgentDetach): boolean {
+  return request.door !== undefined && request.door !== door && request.all !== true;
+}
+
+/**
+ * Before an attachment whose device is gone is made anew: what shows it elsewhere would go on
+ * showing the old one, and be forgotten.
+ */
+export function requireNothingShown({ volumeName, published }: Attachment): void {
+  if (published.length === 0) return;
+  const paths = published.map(({ targetPath }) => targetPath).join(', ');
+  throw apiError(
+    'inUse',
+    `volume "${volumeName}" has lost its device on this node, and ${paths} still shows it: stop ` +
+      'what uses it and unpublish it there, then it is attached anew',
+    { volume: volumeName, holder: paths },
+  );
 }
 
 /** A file system has one set of options, for all who have it mounted. */

@@ -79,9 +79,12 @@ export type AgentAttachAnswer = z.infer<typeof agentAttachAnswerSchema>;
 /** POST /v1/volumes/:volume/detach — drops one consumer; the last one unmounts and detaches. */
 export const agentDetachSchema = z.strictObject({
   consumer: consumerIdSchema.optional(),
+  /** Drops nothing of what is held through another one. Absent: whichever it is. */
+  door: doorSchema.optional(),
   /** Drops all consumers of this node. */
   all: z.boolean().optional(),
 });
+export type AgentDetach = z.infer<typeof agentDetachSchema>;
 
 /** An absolute path without `.`, `..`, empty parts or control characters. */
 export const absolutePathSchema = z

@@ -118,7 +118,7 @@ export class VolumeDriver {
   async #undoMount(name: string, consumer: string | null): Promise<void> {
     try {
       const limits = { timeoutMs: DEADLINE_MS };
-      await this.#agent.detach(name, consumerField(consumer), limits);
+      await this.#agent.detach(name, heldBy(consumer), limits);
     } catch (error) {
       const fields = { volume: name, consumer, error: messageOf(error) };
       this.#log.error('could not undo a mount that dockerd gave up', fields);
@@ -136,7 +136,7 @@ export class VolumeDriver {
     await this.#turns.run(turnOf(name, consumer), async () => {
       const limits = { timeoutMs: DEADLINE_MS };
       try {
-        await this.#agent.detach(name, consumerField(consumer), limits);
+        await this.#agent.detach(name, heldBy(consumer), limits);
       } catch (error) {
         if (hasCode(error, 'inUse')) {
           this.#log.info('still mounted after an unmount', { volume: name, why: messageOf(error) });
@@ -197,14 +197,14 @@ function isTime(text: string): boolean {
   return Number.isFinite(Date.parse(text));
 }
 
-function consumerField(consumer: string | null): { consumer?: string } {
-  return consumer === null ? {} : { consumer };
+function heldBy(consumer: string | null) {
+  return { ...(consumer === null ? {} : { consumer }), door: 'docker' } as const;
 }
 
 /** For "in use by". The engine tells the mount's id, and nothing of the container. */
 function holderFields(consumer: string | null) {
   const label = consumer === null ? 'a mount without an id' : `mount ${shortId(consumer)}`;
-  return { ...consumerField(consumer), door: 'docker', label } as const;
+  return { ...heldBy(consumer), label };
 }
 
 /** As Docker shows its ids. */

@@ -151,7 +151,7 @@ async function mount(command: Mount, call: AgentCall): Promise<Outcome> {
   const wasHeld = found?.consumers.includes(NAMELESS_CONSUMER) ?? false;
   // The one reference may be another container's, who would lose the mount under its feet.
   const undo = async () => {
-    if (!wasHeld) await call.agent.detach(name, {}, call.undoLimits());
+    if (!wasHeld) await call.agent.detach(name, { door: 'mesos' }, call.undoLimits());
   };
   try {
     const body = { door: 'mesos', label: LABEL, as: 'mount' } as const;
@@ -194,7 +194,7 @@ async function unmount(name: string, call: AgentCall): Promise<string> {
     // Under its id nothing can have been mounted: the reference is that of its name.
     const volume = await call.agent.getVolume(name, call.limits()).catch(nullIfNotFound);
     if (volume !== null && volume.name !== name) return;
-    await unlessNotFound(call.agent.detach(name, {}, call.limits()));
+    await unlessNotFound(call.agent.detach(name, { door: 'mesos' }, call.limits()));
   });
   return '';
 }

@@ -56,6 +56,19 @@ test('attaches without an id are one reference, however many there were', async 
   expect(node.leftovers()).toEqual([]);
 });
 
+test('the reference without an id is not dropped through another front door', async () => {
+  const node = new FakeNode();
+  const { attachments } = await node.agent();
+  await attachments.attach('data', { ...mount(), door: 'docker' });
+  await attachments.detach('data', { door: 'mesos' });
+  expect(node.machine.mounts.length).toBe(1);
+  await attachments.detach('data', { door: 'docker' });
+  expect(node.leftovers()).toEqual([]);
+  await attachments.attach('data', { ...mount('a'), door: 'docker' });
+  await attachments.detach('data', { door: 'mesos', all: true });
+  expect(node.leftovers()).toEqual([]);
+});
+
 test('attaches and detaches at the same time end in what the last one wants', async () => {
   const node = new FakeNode();
   const { attachments } = await node.agent();

@@ -182,6 +182,22 @@ test('a raw device is shown as a file, with one mode for all who have it', async
   expect(node.leftovers()).toEqual([]);
 });
 
+test('a device that has died is not renewed under what still shows it', async () => {
+  const { node, attachments, publications } = await staged();
+  await publications.publish('data', publish());
+  node.attacher.damages.set(node.cluster.volumeId, 'nbdfuse has died');
+  for (const stagingPath of [STAGING, '/kubelet/other']) {
+    await expect(attachments.stage('data', stage({ stagingPath }))).rejects.toThrow(
+      `volume "data" has lost its device on this node, and ${TARGET} still shows it`,
+    );
+  }
+  expect(places(node)).toEqual([node.mountpoint, TARGET]);
+  await publications.unpublish('data', { targetPath: TARGET });
+  await attachments.stage('data', stage());
+  await publications.publish('data', publish());
+  expect(places(node)).toEqual([node.mountpoint, TARGET]);
+});
+
 test('ro among the mount options is a read-only publish, and the same one as readOnly', async () => {
   const { node, publications } = await staged();
   await publications.publish('data', publish({ mountOptions: ['ro', 'noexec'] }));
