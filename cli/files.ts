@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { CliFiles } from './context.ts';
 
@@ -13,6 +13,7 @@ export const nodeFiles: CliFiles = {
 
   /** Never half written for a reader, and no other file beside it: others read the whole folder. */
   async replace(path, text) {
+    await mkdir(dirname(path), { recursive: true });
     const folder = await mkdtemp(join(dirname(path), '.mayactl-'));
     try {
       const draft = join(folder, basename(path));

@@ -54,6 +54,8 @@ function addVolumeCommands(volume: Command, context: CliContext): void {
     .option('--fs <kind>', `file system: ${FILE_SYSTEMS.join(', ')} (default ext4)`)
     .option('--fs-options <options>', 'for mkfs, as one word: "-m 0"')
     .option('--pool <name>', 'only pools of this name')
+    .option('--nodes <names>', 'only on these nodes: node-1,node-2')
+    .option('--zones <names>', 'only on nodes of these zones')
     .action(run<CreateOptions>((name, options) => createVolume(context, name, options)));
   volume
     .command('list')

@@ -12,6 +12,8 @@ export interface CreateOptions extends GlobalOptions {
   readonly fs?: string;
   readonly fsOptions?: string;
   readonly pool?: string;
+  readonly nodes?: string;
+  readonly zones?: string;
 }
 
 /** Creating what is there with equal options is done at once; with others the cluster refuses. */
@@ -33,8 +35,9 @@ export async function createVolume(
 }
 
 function requestOf(name: string, options: CreateOptions): CreateVolume {
-  const { size, replicas, fs, fsOptions, pool } = options;
-  const given = Object.entries({ size, replicas, fs, fsOptions, pool }).flatMap(([key, value]) =>
+  const { size, replicas, fs, fsOptions, pool, nodes, zones } = options;
+  const words = { size, replicas, fs, fsOptions, pool, nodes, zones };
+  const given = Object.entries(words).flatMap(([key, value]) =>
     value === undefined ? [] : [[key, value] as const],
   );
   try {

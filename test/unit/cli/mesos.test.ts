@@ -169,6 +169,9 @@ test('a real folder: folders in it are not read, and a file is replaced without 
   expect(read.map(({ text }) => text)).toEqual(['new', 'other']);
   expect(await nodeFiles.readAll(join(folder.path, 'b.json'))).toMatchObject([{ text: 'other' }]);
   await expect(nodeFiles.readAll(join(folder.path, 'c.json'))).rejects.toThrow('ENOENT');
+  const made = join(folder.path, 'made/for/it.json');
+  await nodeFiles.replace(made, 'deep');
+  expect(await nodeFiles.readAll(made)).toMatchObject([{ text: 'deep' }]);
 });
 
 function words(options: string): string[] {

@@ -37,6 +37,18 @@ test('create takes mkfs options as one word and a pool', async () => {
   });
 });
 
+test('create takes the nodes and zones that the replicas may be on', async () => {
+  const shell = new Shell();
+  const line = 'volume create data --nodes node-1,node-2 --zones rack-a';
+  expect((await shell.run(line)).status).toBe(0);
+  expect(shell.apiserver.requests[0]?.body).toEqual({
+    name: 'data',
+    nodes: ['node-1', 'node-2'],
+    zones: ['rack-a'],
+  });
+  expect(await shell.run('volume create other --nodes ,')).toMatchObject({ status: 2 });
+});
+
 test('a size that is not a whole number of blocks is rounded up, and said so', async () => {
   const shell = new Shell();
   const answer = await shell.run('volume create data --size 70000001');
