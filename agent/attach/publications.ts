@@ -7,7 +7,7 @@ import {
   type Unpublish,
 } from '../../core/api/index.ts';
 import type { Clock, Logger } from '../../core/platform/index.ts';
-import type { BindMounts } from '../filesystem/bind-mounts.ts';
+import type { BindMounts, BindRequest } from '../filesystem/bind-mounts.ts';
 import { parseMountOptions } from '../filesystem/mount-options.ts';
 import type { MountEntry } from '../host/mount-table.ts';
 import type { Places } from '../host/places.ts';
@@ -75,14 +75,19 @@ export class Publications {
       const others = present.published.filter((other) => other.targetPath !== targetPath);
       const next: Attachment = { ...present, published: [...others, entry] };
       // Once it is written down others see it: two volumes never end up on one place.
-      await this.#turnOfPlace(place, async () => {
+      const isMade = await this.#turnOfPlace(place, async () => {
         this.#requireFree(volumeId, entry);
+        const isMissing = await binds.requireUsable(
+          this.#bindRequest(next, entry),
+          await this.#ours(next),
+        );
         await store.put(volumeId, next);
+        return isMissing;
       });
       try {
         await this.#bind(next, entry);
       } catch (error) {
-        if (before === undefined) await this.#takeBack(next, entry);
+        if (before === undefined) await this.#takeBack(next, entry, !isMade);
         throw error;
       }
     });
@@ -199,26 +204,27 @@ export class Publications {
 
   async #bind(present: Attachment, entry: Published): Promise<void> {
     const { binds, steps, log } = this.#dependencies;
-    const { volumeName, device } = present;
-    const isMount = present.kind === 'mount';
-    const source = isMount ? steps.mountpointOf(present) : (device ?? '');
-    if (!isMount) await steps.setWritable(source, !entry.readOnly);
-    await binds.bind(
-      {
-        volumeName,
-        source,
-        target: entry.place,
-        readOnly: isMount && entry.readOnly,
-        options: isMount ? entry.mountOptions : [],
-      },
-      await this.#ours(present),
-    );
-    log.info('volume published', { volume: volumeName, path: entry.targetPath });
+    const request = this.#bindRequest(present, entry);
+    if (present.kind !== 'mount') await steps.setWritable(request.source, !entry.readOnly);
+    await binds.bind(request, await this.#ours(present));
+    log.info('volume published', { volume: present.volumeName, path: entry.targetPath });
   }
 
-  async #takeBack(present: Attachment, entry: Published): Promise<void> {
+  #bindRequest(present: Attachment, entry: Published): BindRequest {
+    const { volumeName, device } = present;
+    const isMount = present.kind === 'mount';
+    return {
+      volumeName,
+      source: isMount ? this.#dependencies.steps.mountpointOf(present) : (device ?? ''),
+      target: entry.place,
+      readOnly: isMount && entry.readOnly,
+      options: isMount ? entry.mountOptions : [],
+    };
+  }
+
+  async #takeBack(present: Attachment, entry: Published, keepsPlace: boolean): Promise<void> {
     try {
-      await this.#unbind(present, entry);
+      await this.#unbind(present, entry, keepsPlace);
     } catch (error) {
       const fields = { volume: present.volumeName, path: entry.targetPath, error };
       this.#dependencies.log.error('a failed publish is not undone yet', fields);
@@ -226,12 +232,13 @@ export class Publications {
   }
 
   /** First the mount, then what is written about it. @throws ApiError inUse */
-  async #unbind(present: Attachment, entry: Published): Promise<void> {
+  async #unbind(present: Attachment, entry: Published, keepsPlace = false): Promise<void> {
     const { store, clock, binds, log } = this.#dependencies;
     const { volumeId, volumeName } = present;
     const isOurs = await this.#ours(present);
     const isGone = await until(
-      async () => ((await binds.unbind(volumeName, entry.place, { isOurs })) ? true : null),
+      async () =>
+        (await binds.unbind(volumeName, entry.place, { isOurs, keepsPlace })) ? true : null,
       { clock, timeoutMs: PATIENCE_MS, intervalMs: POLL_INTERVAL_MS },
     );
     if (isGone !== true) {

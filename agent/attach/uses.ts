@@ -63,8 +63,8 @@ export function isOfAnother({ door }: Attachment, request: AgentDetach): boolean
  * Before an attachment whose device is gone is made anew: what shows it elsewhere would go on
  * showing the old one, and be forgotten.
  */
-export function requireNothingShown({ volumeName, published }: Attachment): void {
-  if (published.length === 0) return;
+export function requireNothingShown({ volumeName, phase, published }: Attachment): void {
+  if (phase !== 'attached' || published.length === 0) return;
   const paths = published.map(({ targetPath }) => targetPath).join(', ');
   throw apiError(
     'inUse',

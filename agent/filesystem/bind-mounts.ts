@@ -54,6 +54,20 @@ export class BindMounts {
   }
 
   /**
+   * Refuses what `bind` would refuse, before anything is written down.
+   * @returns true when the place is missing, so that `bind` makes it. @throws ApiError
+   */
+  async requireUsable(
+    request: BindRequest,
+    isOurs: (mount: MountEntry) => boolean,
+  ): Promise<boolean> {
+    const present = await this.mounted(request.target);
+    if (present === null) return this.#isMissing(request);
+    if (!isOurs(present)) throw foreign(request.volumeName, request.target);
+    return false;
+  }
+
+  /**
    * Makes the place if it is missing, and refuses one that would hide something. Again on what is
    * there already: only its options are set. @throws ApiError
    */
@@ -80,13 +94,18 @@ export class BindMounts {
   }
 
   /**
-   * Unmounts and removes the place; nothing there: fine. Busy: false, and it is still mounted.
+   * Unmounts and removes the place, or keeps it; nothing there: fine. Busy: false, and it is still
+   * mounted.
    * @throws ApiError inUse when something else lies on it.
    */
   async unbind(
     volumeName: string,
     target: string,
-    { isOurs, lazily = false }: { isOurs: (mount: MountEntry) => boolean; lazily?: boolean },
+    {
+      isOurs,
+      lazily = false,
+      keepsPlace = false,
+    }: { isOurs: (mount: MountEntry) => boolean; lazily?: boolean; keepsPlace?: boolean },
   ): Promise<boolean> {
     const { commands, places } = this.#dependencies;
     for (;;) {
@@ -102,7 +121,7 @@ export class BindMounts {
       if (result.exitCode !== 0) throw commandError(line, result);
     }
     // What somebody put there meanwhile is theirs, and stays.
-    await places.remove(target);
+    if (!keepsPlace) await places.remove(target);
     return true;
   }
 
@@ -115,18 +134,23 @@ export class BindMounts {
     }
   }
 
-  async #makePlace({ volumeName, source, target }: BindRequest): Promise<void> {
-    const { places } = this.#dependencies;
-    const wanted = source.startsWith('/dev/') ? 'file' : 'folder';
-    switch (await places.kindOf(target)) {
+  async #makePlace(request: BindRequest): Promise<void> {
+    const { volumeName, target } = request;
+    if (await this.#isMissing(request)) await this.#make(volumeName, target, kindFor(request));
+  }
+
+  /** False: it is there, and as it must be. */
+  async #isMissing(request: BindRequest): Promise<boolean> {
+    const { volumeName, target } = request;
+    const wanted = kindFor(request);
+    switch (await this.#dependencies.places.kindOf(target)) {
       case 'missing':
-        await this.#make(volumeName, target, wanted);
-        return;
+        return true;
       case 'emptyFolder':
-        if (wanted === 'folder') return;
+        if (wanted === 'folder') return false;
         break;
       case 'emptyFile':
-        if (wanted === 'file') return;
+        if (wanted === 'file') return false;
         break;
       case 'fullFolder':
       case 'other':
@@ -171,6 +195,10 @@ export class BindMounts {
       { volume: volumeName },
     );
   }
+}
+
+function kindFor({ source }: BindRequest): 'file' | 'folder' {
+  return source.startsWith('/dev/') ? 'file' : 'folder';
 }
 
 function foreign(volumeName: string, target: string) {

@@ -199,8 +199,13 @@ export class LayerIndex {
     const persistFrom = (pageIndex: number): void => {
       const page = this.#loaded(pageIndex);
       const next: BlockDone = (error) => {
-        if (error !== null || pageIndex === lastPage) done(error);
-        else persistFrom(pageIndex + 1);
+        if (error === null && pageIndex < lastPage) {
+          persistFrom(pageIndex + 1);
+          return;
+        }
+        // Those that it did not come to are marked in memory as well.
+        if (error !== null) for (let at = pageIndex; at <= lastPage; at += 1) this.#behind.add(at);
+        done(error);
       };
       if (page === null) {
         next(null);

@@ -102,14 +102,14 @@ export function writeAndMark(
 }
 
 /**
- * Its space was reserved, so a failure is the medium's: memory and medium then say different
- * things, and only a rebuild makes them one again. A file system that writes nothing in place may
- * lack space even so; it has kept what it had, and the next mark in the page brings this one along.
+ * Its space was reserved, so a failure is the medium's, also for want of space where nothing is
+ * written in place: memory and medium then say different things, and only a rebuild makes them one
+ * again.
  */
 export function persistMarks(parts: ChainParts, first: number, end: number, done: BlockDone): void {
   parts.stack.head.index.persist(first, end, (error) => {
-    if (error === null || error.code === 'noSpace') {
-      done(error);
+    if (error === null) {
+      done(null);
       return;
     }
     parts.fail(error.message);

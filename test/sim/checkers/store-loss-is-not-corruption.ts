@@ -9,7 +9,8 @@ import type { TargetHost } from '../world/target-host.ts';
 import type { World } from '../world/world.ts';
 import type { MakeChecker } from './checker.ts';
 
-const MEDIUM_FAULTS = ['readErrors', 'writeErrors', 'syncErrors'] as const;
+/** Where nothing is written in place, a mark whose space was reserved may lack it all the same. */
+const MEDIUM_FAULTS = ['readErrors', 'writeErrors', 'syncErrors', 'noSpace'] as const;
 /** R18: under 20 s an initiator does not give up; the way to it and back takes its time as well. */
 const ANSWERED_WITHIN_MS = 20_000;
 

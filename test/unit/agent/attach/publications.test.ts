@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Publish, Stage } from '../../../../core/api/index.ts';
 import { FakeNode, idsHere } from '../../../fixtures/agent/attach-rig.ts';
+import { failed } from '../../../fixtures/agent/fake-machine.ts';
 import { Life } from '../../../fixtures/agent/mortal.ts';
 
 const STAGING = '/kubelet/globalmount';
@@ -99,6 +100,27 @@ describe('is refused', () => {
     });
     expect(places(node)).toEqual([node.mountpoint, TARGET]);
     expect(node.places.kinds.get(TARGET)).toBe('emptyFolder');
+  });
+
+  test('and leaves no reference behind, and everything that was the caller’s', async () => {
+    const { node, attachments, publications } = await staged();
+    node.machine.mounts.push({ source: '/dev/sda', point: TARGET, options: 'rw', number: '8:0' });
+    await expect(publications.publish('data', publish())).rejects.toMatchObject({ code: 'inUse' });
+    node.machine.mounts.pop();
+    for (const kind of ['emptyFile', 'fullFolder'] as const) {
+      node.places.kinds.set(TARGET, kind);
+      const refused = publications.publish('data', publish());
+      await expect(refused).rejects.toMatchObject({ code: 'badRequest' });
+      expect(node.places.kinds.get(TARGET)).toBe(kind);
+    }
+    node.places.kinds.set(TARGET, 'emptyFolder');
+    node.machine.override = ([program, word]) =>
+      program === 'mount' && word === '--bind' ? failed(32, 'no') : null;
+    const failing = publications.publish('data', publish());
+    await expect(failing).rejects.toMatchObject({ code: 'internal' });
+    expect(node.places.kinds.get(TARGET)).toBe('emptyFolder');
+    await attachments.detach('data', { consumer: STAGING });
+    expect(places(node)).toEqual([]);
   });
 
   test('an unstage of what is still published, with the paths', async () => {

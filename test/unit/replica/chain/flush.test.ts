@@ -4,6 +4,7 @@ import type { Platform } from '../../../../core/platform/index.ts';
 import { KiB, MiB } from '../../../../core/units.ts';
 import { Op, Status } from '../../../../core/wire/frame.ts';
 import { FlushGate } from '../../../../replica/chain/flush-gate.ts';
+import { BLOCKS_PER_PAGE } from '../../../../replica/chain/index-page.ts';
 import { expectSame } from '../../../contract/block-device-checks.ts';
 import { createChain, flushed, openChain, written } from '../../../fixtures/chains.ts';
 import { SimulatedReplica } from '../../../fixtures/simulated-replica.ts';
@@ -148,20 +149,26 @@ describe('R14, without space:', () => {
     },
   );
 
-  test('a mark that could not be kept is kept with the next write, and fails nothing', async () => {
-    const { replica, data } = await attached();
-    await replica.finish(data.write(0, Buffer.alloc(KiB, 1)));
+  test('a mark that cannot be kept fails the replica, and what is answered later is kept', async () => {
+    const replica = await new SimulatedReplica(simulate(1), 'n1', { sizeBytes: 128 * MiB }).start();
+    const { data } = await replica.attach(1);
+    // Two pages of the index, of which the first cannot be written.
+    const border = BLOCKS_PER_PAGE * 4 * KiB;
+    for (const at of [0, border]) await replica.finish(data.write(at, Buffer.alloc(KiB, 1)));
     const fault = { operation: 'write', pathIncludes: '.live', ...noSpace } as const;
     const end = replica.machine.disk().addFault(fault);
-    const block = Buffer.alloc(4 * KiB, 2);
-    expect((await replica.finish(data.write(MiB, block)))?.status).toBe(Status.noSpace);
+    const across = Buffer.alloc(32 * KiB, 2);
+    const failing = await replica.finish(data.write(border - 16 * KiB, across));
+    expect(failing?.status).toBe(Status.mediumError);
     end();
-    // Its mark is in memory already, and must not be taken for one that is kept.
-    expect((await replica.finish(data.write(MiB, block)))?.status).toBe(Status.ok);
+    // Its marks are in memory already, and must not be taken for ones that are kept.
+    const second = across.subarray(0, 16 * KiB);
+    expect((await replica.finish(data.write(border, second)))?.status).toBe(Status.ok);
+    expect((await replica.finish(data.ask(Op.flush)))?.status).toBe(Status.failed);
     await replica.restart();
     const after = await replica.data(1);
-    expectSame(await replica.finish(after.read(MiB, 4 * KiB)), block);
-    expect((await replica.finish(after.ask(Op.flush)))?.status).toBe(Status.ok);
+    expectSame(await replica.finish(after.read(border, 16 * KiB)), second);
+    expect((await replica.finish(after.ask(Op.flush)))?.status).toBe(Status.failed);
   });
 
   test('an fdatasync that fails is a failure all the same', async () => {
