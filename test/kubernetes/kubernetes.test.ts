@@ -56,6 +56,8 @@ describe('with our own provisioner and no side-car at all', () => {
     await rig().deploy('node.yaml', 'provisioner.yaml', 'classes.yaml');
     await rig().untilRolledOut('daemonset/openebs-node', 'deployment/openebs-provisioner');
     await rig().untilRegistered();
+    const described = await rig().kubernetes.kubectl('describe', 'csinode');
+    expect(described).toContain('maya.csi.openebs.io');
   });
 
   real.test('what one Pod wrote another one reads, and with the claim all of it goes', async () => {
@@ -171,13 +173,15 @@ describe('with our own provisioner and no side-car at all', () => {
       storageClass('plain', {}),
       claim('misspelt', { storageClass: 'misspelt' }),
       claim('shared', { storageClass: 'plain', accessMode: 'ReadWriteMany' }),
+      claim('vast', { storageClass: 'plain', size: '60Ti' }),
     );
     await rig().untilEvent(
       'misspelt',
       /parameter "replicaz" is unknown; valid parameters: replicas/,
     );
     await rig().untilEvent('shared', /ReadWriteMany is not available: ask for ReadWriteOnce/);
-    await rig().remove('pvc', 'misspelt', 'shared');
+    await rig().untilEvent('vast', /cannot be placed: it needs 3 replicas of 60 TiB.* GiB free/);
+    await rig().remove('pvc', 'misspelt', 'shared', 'vast');
     await rig().remove('storageclass', 'misspelt', 'plain');
     await rig().untilNothingIsLeft();
   });
@@ -265,6 +269,24 @@ describe('with the official provisioner and attacher', () => {
     expect(await rig().kubernetes.kubectl('logs', 'writer')).toContain('here');
     await rig().remove('pod', 'writer');
     await rig().remove('pvc', 'raw');
+    await rig().untilNothingIsLeft();
+  });
+
+  real.test('and back: our own provisioner deletes what they made, and serves again', async () => {
+    const { kubernetes } = rig();
+    const bound = (name: string) =>
+      kubernetes.untilField(['{.status.phase}', 'Bound'], ['pvc', name]);
+    await rig().create(
+      storageClass('immediate', { parameters: { replicas: '1' } }),
+      claim('theirs', { storageClass: 'immediate' }),
+    );
+    await bound('theirs');
+    await rig().undeploy('sidecars.yaml');
+    await rig().deploy('node.yaml', 'provisioner.yaml', 'classes.yaml');
+    await rig().create(claim('ours', { storageClass: 'immediate' }));
+    await bound('ours');
+    await rig().remove('pvc', 'theirs', 'ours');
+    await rig().remove('storageclass', 'immediate');
     await rig().untilNothingIsLeft();
   });
 });
