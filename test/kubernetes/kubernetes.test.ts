@@ -2,7 +2,7 @@
  * The Kubernetes door: from a StorageClass to nothing left, on a real Kubernetes, first with our
  * own parts alone and then with the official side-cars. One cluster, so the stories have an order.
  */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { needs } from '../fixtures/needs.ts';
 import { CLUSTER_COMMANDS } from '../fixtures/rigs/cluster.ts';
 import { BINARIES_GO } from '../fixtures/rigs/kubernetes/binaries.ts';
@@ -11,21 +11,16 @@ import { missingPostgresql } from '../fixtures/rigs/kubernetes/postgresql-image.
 import { claim, DATA, DEVICE, pod, storageClass } from './objects.ts';
 import { openRig, type Rig } from './rig.ts';
 
-const real = needs({
+const needed = {
   linux: true,
   root: true,
   go: BINARIES_GO,
   command: [...CLUSTER_COMMANDS, ...KUBERNETES_COMMANDS],
-});
+};
+const real = needs(needed);
 
 /** Debian's, as an image by the name that the example has. */
-const lack = missingPostgresql();
-const postgresql = {
-  test: (title: string, run: () => Promise<void>) => {
-    if (real.reason !== undefined || lack === undefined) real.test(title, run);
-    else test.skip(`${title} (skipped: ${lack})`, run);
-  },
-};
+const postgresql = needs(needed, missingPostgresql());
 
 const START_TIMEOUT_MS = 240_000;
 const END_TIMEOUT_MS = 120_000;
