@@ -3,7 +3,6 @@ import { accessSync, constants, existsSync, mkdirSync, renameSync, statSync } fr
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { EXIT_USAGE, UsageError } from '../core/config/program-arguments.ts';
 import { messageOf } from '../core/errors.ts';
 import { NodeHttpTransport, nodePlatform } from '../core/platform/node/index.ts';
 import { MiB } from '../core/units.ts';
@@ -14,6 +13,7 @@ import {
   defaultStateFolder,
   type Person,
   parseUpOptions,
+  UP_ARGUMENTS,
   UP_USAGE,
   type UpOptions,
 } from './local/options.ts';
@@ -29,16 +29,11 @@ const LOG_BYTES_MAX = 16 * MiB;
 const FORCE_WINDOW_MS = 5_000;
 
 export async function main(argv: string[]): Promise<number> {
+  const options = UP_ARGUMENTS.readOr(() => parseUpOptions(argv, thisPerson()), UP_USAGE);
+  if (typeof options === 'number') return options;
   try {
-    const options = parseUpOptions(argv, thisPerson());
-    if (options !== null) return await up(withUsableDockerSocket(options));
-    process.stdout.write(UP_USAGE);
-    return 0;
+    return await up(withUsableDockerSocket(options));
   } catch (error) {
-    if (error instanceof UsageError) {
-      process.stderr.write(`maya up: ${error.message}\n`);
-      return EXIT_USAGE;
-    }
     if (!(error instanceof FolderLockError)) throw error;
     say(error.message);
     return EXIT_FAILURE;

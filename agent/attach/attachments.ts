@@ -20,6 +20,7 @@ import { recoverAttachments } from './recovery.ts';
 import type { AttachSteps, StepsDependencies } from './steps.ts';
 import {
   answer,
+  attachedAs,
   isDown,
   isOfAnother,
   isUp,
@@ -416,10 +417,7 @@ export class Attachments {
   }
 
   #hereAs(reference: string): string | null {
-    const here = this.#dependencies.store
-      .values()
-      .find(({ volumeId, volumeName }) => volumeId === reference || volumeName === reference);
-    return here?.volumeId ?? null;
+    return attachedAs(this.#dependencies.store.values(), reference)?.volumeId ?? null;
   }
 
   #draft(volume: KnownVolume, { kind, door, initiatorNames }: Attaching): Attachment {

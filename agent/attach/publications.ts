@@ -16,6 +16,7 @@ import type { Turns } from '../host/turns.ts';
 import type { JsonFolder } from '../state/json-folder.ts';
 import type { Attachment, Published } from '../state/schemas.ts';
 import type { AttachSteps } from './steps.ts';
+import { attachedAs } from './uses.ts';
 
 export interface PublicationsDependencies {
   readonly store: JsonFolder<Attachment>;
@@ -149,9 +150,7 @@ export class Publications {
 
   /** By id or name, when it is attached on this node. */
   #attached(reference: string): Attachment | undefined {
-    const isNamed = ({ volumeId, volumeName }: Attachment) =>
-      volumeId === reference || volumeName === reference;
-    return this.#dependencies.store.values().find(isNamed);
+    return attachedAs(this.#dependencies.store.values(), reference);
   }
 
   #staged(volumeId: string, reference: string, request: Publish): Attachment {

@@ -8,6 +8,16 @@ import {
 } from '../../core/api/index.ts';
 import type { Attachment, Consumer } from '../state/schemas.ts';
 
+/** By id or name: what is attached on this node. */
+export function attachedAs(
+  attachments: readonly Attachment[],
+  reference: string,
+): Attachment | undefined {
+  return attachments.find(
+    ({ volumeId, volumeName }) => volumeId === reference || volumeName === reference,
+  );
+}
+
 /** Attached, or on its way out and still as it was. */
 export function isUp({ phase, kind, device, published }: Attachment): boolean {
   if (phase === 'attached') return true;

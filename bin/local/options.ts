@@ -21,8 +21,8 @@ const OPTIONS = {
   foreground: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
-const program = new ProgramArguments('maya up');
-const usage = program.refusal.bind(program);
+export const UP_ARGUMENTS = new ProgramArguments('maya up');
+const usage = UP_ARGUMENTS.refusal.bind(UP_ARGUMENTS);
 
 export const UP_USAGE = `Usage: maya up [options]
 
@@ -50,7 +50,7 @@ export interface Person {
 
 /** Null: the help was asked for. @throws UsageError */
 export function parseUpOptions(argv: readonly string[], person: Person): UpOptions | null {
-  const values = program.values(argv, OPTIONS);
+  const values = UP_ARGUMENTS.values(argv, OPTIONS);
   if (values.help === true) return null;
   const docker = values['no-docker'] !== true;
   const socket = values['docker-socket'];

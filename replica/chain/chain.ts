@@ -243,11 +243,10 @@ export class Chain implements BlockDevice {
   #syncNow(end: FlushEnd): void {
     const { head } = this.#parts.stack;
     const pages = head.index.takeDirtyPages();
-    const failed = (error: Error): void => end.failed(error);
     const syncData = (next: () => void): void =>
-      head.data.datasync((error) => (error === null ? next() : failed(error)));
+      head.data.datasync((error) => (error === null ? next() : end.failed(error)));
     const syncIndex = (next: () => void): void =>
-      this.#durableIndex.datasync((error) => (error === null ? next() : failed(error)));
+      this.#durableIndex.datasync((error) => (error === null ? next() : end.failed(error)));
     const writePages = (next: () => void): void =>
       this.#writePages(pages, (error) => {
         if (error === null) {
@@ -256,15 +255,15 @@ export class Chain implements BlockDevice {
           head.index.giveBack(pages);
           end.refused(error);
         } else {
-          failed(error);
+          end.failed(error);
         }
       });
     if (this.#breaks.has('R27-index-first')) {
-      writePages(() => syncIndex(() => syncData(() => end.succeeded())));
+      writePages(() => syncIndex(() => syncData(end.succeeded)));
     } else if (pages.length === 0) {
-      syncData(() => end.succeeded());
+      syncData(end.succeeded);
     } else {
-      syncData(() => writePages(() => syncIndex(() => end.succeeded())));
+      syncData(() => writePages(() => syncIndex(end.succeeded)));
     }
   }
 

@@ -70,7 +70,7 @@ export class LayerIndex {
   readonly #loading = new Map<number, BlockDone[]>();
   readonly #reserving = new Map<number, BlockDone[]>();
   #dirtyPages = new Set<number>();
-  /** What `live` has of these is older than what is in memory, which nobody was answered yet. */
+  /** Of these `live` has less than memory: what could not be written, and nobody was answered. */
   readonly #behind = new Set<number>();
 
   /** @param maybeUsed pages that may hold something; all others are holes. */
@@ -203,7 +203,7 @@ export class LayerIndex {
           persistFrom(pageIndex + 1);
           return;
         }
-        // Those that it did not come to are marked in memory as well.
+        // This one and those that it did not come to are marked in memory.
         if (error !== null) for (let at = pageIndex; at <= lastPage; at += 1) this.#behind.add(at);
         done(error);
       };
@@ -306,7 +306,6 @@ export class LayerIndex {
     this.#files.live.write(content, pageOffset(pageIndex), (error) => {
       page.writing = false;
       if (error === null) this.#behind.delete(pageIndex);
-      else this.#behind.add(pageIndex);
       const failure = error && mediumFailure(error, `writing ${this.#files.path}`);
       for (const done of waiting) done(failure);
       if (page.waiting.length > 0 && !page.writing) this.#writePage(pageIndex, page);

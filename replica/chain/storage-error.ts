@@ -73,7 +73,7 @@ export function asStorageError(error: unknown, path: string): StorageError {
   }
 }
 
-/** The file system is full: nothing was changed, and the same call may do later. */
+/** The file system is full: a write changed nothing; an fdatasync may have forgotten something. */
 export function isNoSpace(error: unknown): boolean {
   const code = codeOf(error);
   return code === 'ENOSPC' || code === 'EDQUOT';

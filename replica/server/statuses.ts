@@ -2,7 +2,7 @@
 import { BlockError, type BlockErrorData } from '../../core/block/block-device.ts';
 import { codeOf } from '../../core/errors.ts';
 import { Status } from '../../core/wire/frame.ts';
-import { StorageError, type StorageErrorCode } from '../chain/index.ts';
+import { isNoSpace, StorageError, type StorageErrorCode } from '../chain/index.ts';
 
 export const STATUS_OF_BLOCK_ERROR: Readonly<Record<BlockErrorData['code'], Status>> = {
   outOfRange: Status.badRequest,
@@ -31,7 +31,6 @@ const STATUS_OF_STORAGE_ERROR: Readonly<Record<StorageErrorCode, Status>> = {
 export function codeOfFailure(error: unknown): Status {
   if (error instanceof BlockError) return STATUS_OF_BLOCK_ERROR[error.code];
   if (error instanceof StorageError) return STATUS_OF_STORAGE_ERROR[error.code];
-  const code = codeOf(error);
-  if (code === null) throw error;
-  return code === 'ENOSPC' || code === 'EDQUOT' ? Status.noSpace : Status.mediumError;
+  if (codeOf(error) === null) throw error;
+  return isNoSpace(error) ? Status.noSpace : Status.mediumError;
 }

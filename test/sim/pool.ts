@@ -1,4 +1,4 @@
-/** Seeds on several threads, outside of jest: its sandbox costs more than the runs do. */
+/** Seeds on several threads, for the command and for the tests alike. */
 import { Worker } from 'node:worker_threads';
 import type { Verdict } from './run.ts';
 import type { WorkerAnswer, WorkerOrder } from './worker.ts';

@@ -20,8 +20,8 @@ test(`${SEED_COUNT} seeds keep every promise`, async () => {
 }, 600_000);
 
 /**
- * Found there once: a joining member's power cut; time spent held (R18); a flush and a mark without
- * space (R14); a removal under way (R13); replicas that are gone before their write is answered.
+ * Found there once: a joining member's power cut; time spent held (R18); a flush without space, and a
+ * mark (R14); a removal under way (R13); replicas that are gone before their write is answered.
  */
 const FOUND_ONCE = [810, 1840, 5622, 16_256, 6451, 11_070];
 

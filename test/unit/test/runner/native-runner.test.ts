@@ -15,8 +15,9 @@ const FILES: Readonly<Record<string, string>> = {
     test('fails', () => expect(1).toBe(2));
     test('hangs', () => new Promise(() => {}), 50);
     test('throws late', async () => {
-      setTimeout(() => { throw new Error('late'); }, 1);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => {
+        setImmediate(() => { setImmediate(resolve); throw new Error('late'); });
+      });
     });
     test.skip('skipped', () => {});`,
   'b-hook-fails.test.ts': `
